@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Hypervisor command line in the reference's syntax: words `name`, `no-name`, `name=value`, `name=a,b,c`.
+ * Each option is a row in the file that uses it; unknown options are named in the log and ignored. */
+#pragma once
+#include "lib/lib.h"
+
+enum opt_type { OPT_BOOL, OPT_UINT, OPT_SIZE, OPT_STRING, OPT_CUSTOM, OPT_IGNORE };
+struct option {
+    const char *name;
+    u8 type;
+    u16 size;                       /* of a string buffer */
+    void *var;                      /* bool*, u64*, char[]; */
+    int (*fn)(const char *value);   /* custom: value after '=' ("" if none, "0" for no-NAME); -EINVAL logs */
+    const char *help;               /* one line for the generated reference */
+};
+#define BOOT_OPTION(id, ...) static const struct option opt_##id __section("options") = { __VA_ARGS__ }
+
+void cmdline_parse(const char *line);   /* logs unknown and malformed options */
+extern char saved_cmdline[1024];        /* as XENVER_commandline reports it */

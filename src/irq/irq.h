@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Host interrupts: vectors, the interrupt window, IPIs, GSIs and MSI. Implemented by src/irq and src/cpu. */
+#pragma once
+#include "lib/types.h"
+
+/* Vector map. Guest-bound device interrupts come from the dynamic range, below the system vectors. */
+enum {
+    VEC_DYNAMIC_FIRST = 0x30, VEC_DYNAMIC_LAST = 0xdf,
+    VEC_SERIAL = 0xe8,
+    VEC_KICK = 0xf0,        /* empty handler: only forces an exit from guest mode */
+    VEC_CALL = 0xf1,        /* run smp_call functions */
+    VEC_IOMMU = 0xf2,
+    VEC_TIMER = 0xf8,
+    VEC_ERROR = 0xfe, VEC_SPURIOUS = 0xff,
+};
+
+typedef void (*irq_fn)(void *arg, unsigned vector);
+
+/* Let pending host interrupts in (sti; nop; cli). No lock may be held. Returns true if one was handled. */
+bool irq_window(void);
+/* Wait for an interrupt with interrupts enabled atomically (sti; hlt; cli). */
+void irq_idle(void);
+/* Make `cpu` leave guest mode or its idle halt soon. */
+void smp_kick(unsigned cpu);
+/* Run fn(arg) on every online CPU (this one too) and wait. Boot time only. */
+void smp_call_all(void (*fn)(void *), void *arg);
+
+/* Allocate / free a dynamic vector with a handler; the vector is valid on all CPUs. -ENOSPC if none is left. */
+int irq_vector_alloc(irq_fn fn, void *arg);
+void irq_vector_free(unsigned vector);
+
+/* Physical GSIs (IO-APIC). */
+struct gsi_info { bool exists; bool level; bool active_low; };
+unsigned gsi_count(void);
+/* Route GSI to `vector` on CPU `cpu`; level/active_low as given; unmasked state set by gsi_mask. */
+int gsi_setup(unsigned gsi, unsigned vector, bool level, bool active_low, unsigned cpu) __must_check;
+void gsi_mask(unsigned gsi, bool masked);
+/* Finish a level interrupt that was acknowledged at the LAPIC but kept masked by the IO-APIC's remote IRR:
+ * handlers of level GSIs leave the LAPIC EOI to this call (from any CPU: done by directed re-arm). */
+void gsi_eoi(unsigned gsi);
+/* MSI message that delivers `vector` to `cpu`. */
+void msi_compose(unsigned vector, unsigned cpu, u64 *addr, u32 *data);
+
+/* One physical IO-APIC as found in the MADT. */
+struct ioapic_info { u8 id; u8 nr_pins; u8 version; u32 gsi_base; u64 paddr; };
+extern struct ioapic_info ioapics[8];
+extern unsigned nr_ioapics;
+/* Interrupt source overrides from the MADT (ISA irq -> GSI). */
+struct irq_override { u8 bus_irq; u16 flags; u32 gsi; };
+extern struct irq_override irq_overrides[16];
+extern unsigned nr_irq_overrides;

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Second-stage (guest-physical to machine) translation of one domain: 4-level tables in the AMD64 long-mode
+ * format, owned by this module alone; nothing else touches a live entry (design rule 5). Table pages come from
+ * the domain's paging pool. Entries change by single aligned stores (I-14). An entry's software bits hold its
+ * type. RAM the domain owns is mapped without a record; every other mapping is a record with a page reference.
+ */
+#pragma once
+#include "mm/mm.h"
+
+struct domain;
+struct p2m;
+
+enum p2m_type {
+    P2M_NONE,           /* nothing there */
+    P2M_RAM,            /* RAM owned by the domain */
+    P2M_RAM_RO,         /* the same, writes are discarded (ROM) */
+    P2M_GRANT_RW, P2M_GRANT_RO,     /* somebody's granted page */
+    P2M_FOREIGN,        /* somebody's page, mapped by privilege */
+    P2M_SPECIAL,        /* hypervisor page: shared_info, grant table frame, ioreq page */
+    P2M_MMIO,           /* device memory, uncached, mapped through */
+    P2M_IDENT,          /* identity-mapped firmware memory (ACPI, reserved, below 1 MiB), write-back */
+};
+static inline bool p2m_is_ram(enum p2m_type t) { return t == P2M_RAM || t == P2M_RAM_RO; }
+static inline bool p2m_is_grant(enum p2m_type t) { return t == P2M_GRANT_RW || t == P2M_GRANT_RO; }
+
+int p2m_create(struct domain *d) __must_check;      /* allocates the root from the pool's initial pages */
+/* Free all tables; restartable: -ERESTART if there is more to do. Owned RAM found mapped is freed too, records
+ * are dropped with their references. The domain must not run any more. */
+int p2m_destroy(struct domain *d) __must_check;
+paddr_t p2m_root(const struct domain *d);           /* nCR3 / EPTP base */
+
+/* Paging pool: commitment in pages for tables (and splits). */
+u64 p2m_pool_get(const struct domain *d);           /* bytes */
+/* -ENOMEM if the machine cannot commit that much or the domain uses more already. */
+int p2m_pool_set(struct domain *d, u64 bytes) __must_check;
+
+/* Look up one gfn. *order (may be NULL) gets the order of the mapping. No reference is taken: the result may
+ * only be used for decisions that are re-checked, or while the p2m lock is held. */
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *type, unsigned *order);
+
+/* Translate and take a reference on RAM (also through grant and foreign mappings: the reference is taken on
+ * the underlying frame). write: must be writable. 0 and *m set, or -ENOENT nothing there, -EPERM read-only or
+ * not RAM, -ENOMEM. The caller drops it with page_put(). This is how every access to guest memory starts. */
+int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m) __must_check;
+/* The same, but only RAM that d itself owns (for grants, foreign maps, registration of shared pages). */
+int p2m_get_owned(struct domain *d, gfn_t g, bool write, mfn_t *m) __must_check;
+
+/* Map 2^order frames of RAM that d owns (just allocated) at g. 0, -EEXIST (something is mapped), -ENOMEM. */
+int p2m_map_ram(struct domain *d, gfn_t g, mfn_t m, unsigned order) __must_check;
+/* Remove one page of RAM from the guest and give the frame up (balloon, replaced RAM). Flushes first.
+ * 0, -ENOENT (no RAM there), -ENOMEM (pool cannot take the split; nothing changed: XSA-222). */
+int p2m_remove_ram(struct domain *d, gfn_t g) __must_check;
+
+/* Map one frame as a record of `type` (grant, foreign, special, ident, mmio). For grant and foreign the caller
+ * passes in a reference it took with page_get(); the record owns it from success on. g must be empty unless
+ * `replace` (then RAM there is given up first, any other record there makes it -EBUSY).
+ * Also enters it in the domain's IOMMU tables. 0, -EEXIST, -ENOMEM, -EBUSY. */
+int p2m_map_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, bool replace) __must_check;
+/* Remove the record at g if it is of `type` and maps m (INVALID_MFN: any). Never allocates (design rule 6).
+ * CPU flush is done before return unless `batch` is given; the reference is dropped after the flush.
+ * 0, -ENOENT, -EINVAL (something else is there). */
+struct p2m_batch;
+int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch) __must_check;
+/* Several removals under one flush: references are kept in the batch until p2m_batch_finish(). */
+#define P2M_BATCH_MAX 64
+struct p2m_batch { struct domain *d; unsigned n; mfn_t put[P2M_BATCH_MAX]; };
+void p2m_batch_start(struct p2m_batch *b, struct domain *d);
+void p2m_batch_finish(struct p2m_batch *b);
+
+/* Identity mappings for dom0 in the largest possible pages: type P2M_RAM (owned, 1:1), P2M_IDENT or P2M_MMIO.
+ * Boot and BAR tracking only. */
+int p2m_map_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type) __must_check;
+int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type) __must_check;
+/* Highest gfn that was ever mapped. */
+gfn_t p2m_max_gfn(const struct domain *d);
+/* Change P2M_RAM <-> P2M_RAM_RO of one page (device model ROMs). */
+int p2m_set_ram_type(struct domain *d, gfn_t g, enum p2m_type type) __must_check;
