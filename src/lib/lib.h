@@ -81,7 +81,7 @@ static inline u64 index_nospec(u64 idx, u64 limit)
 #define ETIME XEN_ETIME
 #define EOVERFLOW XEN_EOVERFLOW
 #define EILSEQ XEN_EILSEQ
-#define ERESTART XEN_ERESTART
+#define ERESTART 85             /* the public header has it only for the hypervisor itself (__XEN__) */
 #define EOPNOTSUPP XEN_EOPNOTSUPP
 #define EADDRINUSE XEN_EADDRINUSE
 #define ENOBUFS XEN_ENOBUFS

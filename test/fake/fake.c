@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Fake machine: RAM, CPUs, failure injection, hook points, globals of modules that are absent in hosted builds. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/mman.h>
+#include "fake.h"
+#include "fake_internal.h"
+#include "boot/boot.h"
+
+#define WINDOW_BYTES GiB(16)        /* address space only; touched pages count */
+
+char *frame_window;
+u64 fake_ram_bytes;
+struct cpu *cpus[NR_CPUS];
+unsigned nr_cpus;
+__thread struct cpu *this_cpu_ptr;
+void (*fake_hook)(const void *addr);
+
+static struct cpu cpu_data[NR_CPUS];
+static unsigned fail_countdown;
+static bool fail_always, fail_happened;
+
+/* Modules of the bare machine define these; a strong definition in a linked module wins. */
+__attribute__((weak)) struct domain *dom0;
+__attribute__((weak)) struct boot_info boot_info;
+__attribute__((weak)) const struct hvm_ops *hvm;
+
+void hook_point(const void *addr)
+{
+    if (fake_hook)
+        fake_hook(addr);
+}
+
+void fake_fail_at(unsigned k)
+{
+    fail_countdown = k;
+    fail_always = fail_happened = false;
+}
+
+void fake_fail_from(unsigned k)
+{
+    fake_fail_at(k);
+    fail_always = k != 0;
+}
+
+bool fake_failed(void) { return fail_happened; }
+
+bool fail_point(void)
+{
+    if (fail_countdown == 0 || (fail_countdown > 1 && fail_countdown--))
+        return false;
+    if (!fail_always)
+        fail_countdown = 0;
+    fail_happened = true;
+    return true;
+}
+
+static void init_cpus(unsigned n)
+{
+    memset(cpus, 0, sizeof(cpus));
+    memset(cpu_data, 0, sizeof(cpu_data));
+    for (unsigned i = 0; i < n; i++) {
+        struct cpu *c = &cpu_data[i];
+        c->self = c;
+        c->id = i;
+        c->apic_id = c->acpi_id = i;
+        c->online = true;
+        list_init(&c->timer.list);
+        cpus[i] = c;
+    }
+    nr_cpus = n;
+    this_cpu_ptr = cpus[0];
+}
+
+void fake_enter_cpu(unsigned cpu, struct vcpu *v)
+{
+    struct cpu *c = cpus[cpu];
+
+    if (c->curr)
+        c->curr->running = 0;
+    this_cpu_ptr = c;
+    c->curr = v;
+    if (v) {
+        v->cpu = cpu;
+        v->running = 1;
+    }
+}
+
+void fake_machine_init_ranges(unsigned mem_mib, unsigned ncpus, const struct ram_range *ram, unsigned nr_ram,
+                              const struct ram_range *used, unsigned nr_used)
+{
+    if (!frame_window) {
+        /* 1 GiB aligned, so that alignment in the window equals physical alignment. */
+        char *p = mmap(NULL, WINDOW_BYTES + SZ_1G, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED)
+            abort();
+        frame_window = (char *)ROUND_UP((u64)p, SZ_1G);
+    }
+    fake_unpoison_all();
+    madvise(frame_window, fake_ram_bytes, MADV_DONTNEED);
+    fake_ram_bytes = MiB(mem_mib);
+    fake_hook = NULL;
+    fake_fail_at(0);
+    fake_log_clear();
+    fake_irq_reset();
+    fake_time_set(1000000000ULL);
+    fake_hvm_reset();
+    fake_domains_reset();
+    hvm = &fake_hvm_ops;
+    dom0 = NULL;
+    init_cpus(ncpus);
+    ram_init(ram, nr_ram, used, nr_used);
+}
+
+void fake_machine_init(unsigned mem_mib, unsigned ncpus)
+{
+    const struct ram_range ram[] = { { 0x1000, 0xa0000 }, { MiB(1), MiB(mem_mib) } };
+
+    fake_machine_init_ranges(mem_mib, ncpus, ram, 2, NULL, 0);
+}
+
+/* Device ranges are part of the window too: a test can look at what was written. */
+void *mmio_map(paddr_t p, size_t len)
+{
+    return p + len <= WINDOW_BYTES ? frame_window + p : NULL;
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of the fake machine. */
+#pragma once
+void fake_irq_reset(void);
+void fake_hvm_reset(void);
+void fake_domains_reset(void);
+void fake_unpoison_all(void);
