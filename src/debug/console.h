@@ -22,7 +22,7 @@ void console_guest_line(u16 domid, const char *line);
 
 /* Debug keys: one row per key. */
 struct debug_key { char key; const char *desc; void (*fn)(void); };
-#define DEBUG_KEY(id, k, d, f) static const struct debug_key dk_##id __section("debugkeys") = { k, d, f }
+#define DEBUG_KEY(id, k, d, f) static const struct debug_key debugkey_##id __section("debugkeys") = { k, d, f }
 void debug_key(char key);               /* unknown keys print a hint; `h` lists */
 
 /* Symbolise an address of ours: name and offset, "?" if none. */
@@ -31,6 +31,8 @@ extern const char build_id_hex[41];
 const void *build_id(unsigned *len);    /* ELF build-id note bytes */
 void stack_dump(u64 rsp, u64 rbp);
 /* panic and power: honour noreboot */
+/* noreboot option (dom/shutdown.c). */
+bool machine_noreboot(void);
 void machine_halt(void) __noreturn;
 void machine_reboot(void) __noreturn;
 void machine_poweroff(void) __noreturn; /* by dom0 normally (AML); here only halts if impossible */

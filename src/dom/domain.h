@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "lib/lib.h"
+#include "cpu/percpu.h"
 #include "lib/list.h"
 #include "mm/mm.h"
 #include "mm/guest.h"
@@ -46,7 +47,7 @@ struct vcpu {
     u64 tlb_gen;                    /* generation last flushed for this vCPU (tlb.h) */
     struct vcpu_info *info;         /* event and time mailbox; in shared_info or a registered page, never NULL */
     struct guest_page info_page;    /* pinned registered page, mfn INVALID_MFN if none */
-    struct guest_page runstate_page; u32 runstate_off; gva_t runstate_gva;
+    struct guest_page runstate_page[2]; u32 runstate_off;    /* registered area; [1] if it crosses a page */
     struct runstate { int state; u64 since_ns; u64 time_ns[4]; } rs;
     struct timer singleshot, periodic, poll_timer; u64 periodic_ns;
     u8 upcall_vector;               /* HVMOP_set_evtchn_upcall_vector, 0 = none */
@@ -101,6 +102,9 @@ struct domain {
     struct cpu_policy *policy;
     struct vioapic *ioapic;
     struct vpci *vpci;
+    struct sched_dom *sched;
+    struct timer watchdog[2];           /* SCHEDOP_watchdog */
+    u8 destroy_stage;
     char serial_line[256]; unsigned serial_len;     /* console_io write / port 0xE9 line buffer (L) */
 };
 
@@ -124,6 +128,10 @@ struct domain_config {
 /* Create with the next free id (want >= DOMID_FIRST_RESERVED) or exactly `want`. The domain starts paused
  * (count 1) without vCPUs' state and memory. *out is returned with the creation reference.
  * -EEXIST, -ENOMEM, -EINVAL. */
+/* Boot: empty domain list. */
+void dom_init(void);
+/* Create vCPU `id` (< max_vcpus) of d, down. 0, -EINVAL, -EEXIST, -ENOMEM. */
+int vcpu_create(struct domain *d, unsigned id) __must_check;
 int domain_create(u16 want, const struct domain_config *cfg, struct domain **out) __must_check;
 /* Destroy: kill vCPUs, close channels, drop grants, free memory. Restartable: -ERESTART; 0 when done (memory
  * still referenced by others keeps it as a zombie in the list, until put_domain drops the last reference). */

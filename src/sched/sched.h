@@ -3,6 +3,8 @@
 #pragma once
 #include "dom/domain.h"
 
+int sched_domain_init(struct domain *d) __must_check;
+void sched_domain_destroy(struct domain *d);
 int sched_vcpu_init(struct vcpu *v) __must_check;
 void sched_vcpu_destroy(struct vcpu *v);
 /* Recompute whether v is runnable after its flags or pause counts changed; queue and kick as needed. */
