@@ -27,3 +27,7 @@ struct boot_info {
     u64 entry_tsc;                  /* TSC at our first instruction */
 };
 extern struct boot_info boot_info;
+/* Stack of the boot CPU until cpu_run(); the page below boot_stack is never mapped (hostmap.h). */
+extern u8 boot_stack[], boot_stack_top[];
+/* The image in memory; section boundaries are page-aligned. */
+extern u8 _start_image[], _stext[], _etext[], _srodata[], _erodata[], _sdata[], _end_image[];

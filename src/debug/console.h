@@ -22,7 +22,7 @@ void console_guest_line(u16 domid, const char *line);
 
 /* Debug keys: one row per key. */
 struct debug_key { char key; const char *desc; void (*fn)(void); };
-#define DEBUG_KEY(id, k, d, f) static const struct debug_key debugkey_##id __section("debugkeys") = { k, d, f }
+#define DEBUG_KEY(id, k, d, f) static const struct debug_key debugkey_##id __section("debugkeys") __aligned(8) = { k, d, f }
 void debug_key(char key);               /* unknown keys print a hint; `h` lists */
 
 /* Symbolise an address of ours: name and offset, "?" if none. */
