@@ -8,6 +8,7 @@ void console_early_init(void);
 /* After the command line: com1=, com2=, console=, conring_size=, screen. */
 void console_init(void);
 void console_init_irq(void);            /* serial receive interrupt or polling timer */
+void console_screen_init(void);         /* once mmio_map() works: VGA text or framebuffer, replays the ring */
 void console_screen_off(void);          /* dom0 owns the screen now */
 void console_screen_on(void);           /* panic */
 /* Raw bytes to all outputs (dom0's console_io write: no prefix, not into the ring with prefix). */
@@ -19,6 +20,17 @@ size_t conring_read(char *buf, size_t n, u32 *index, bool incremental);
 void conring_clear(void);
 /* Guest output line "(dN) text" into console and ring, rate limited. */
 void console_guest_line(u16 domid, const char *line);
+
+/* Called in an interrupt window after a character for dom0 arrived (raise VIRQ_CONSOLE), and when the ring got
+ * new text (VIRQ_CON_RING). NULL until the event channel code sets them. */
+extern void (*console_rx_notify)(void);
+extern void (*conring_notify)(void);
+/* Deferred notifications are due: irq_window() then calls console_work() with no lock held. */
+extern bool console_work_pending;
+void console_work(void);
+/* Serial ports that the hypervisor keeps: base ports (8 each) into port[], returns how many; dom0 may not have them.
+ * Their ISA interrupts go into irq[] (-1: none). */
+unsigned console_serial_ports(u16 port[2], int irq[2]);
 
 /* Debug keys: one row per key. */
 struct debug_key { char key; const char *desc; void (*fn)(void); };

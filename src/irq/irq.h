@@ -29,6 +29,19 @@ void smp_call_all(void (*fn)(void *), void *arg);
 int irq_vector_alloc(irq_fn fn, void *arg);
 void irq_vector_free(unsigned vector);
 
+/* Handler of one of the fixed system vectors above (VEC_SERIAL, VEC_IOMMU, ...). */
+void irq_set_handler(unsigned vector, irq_fn fn, void *arg);
+/* gsi_eoi() for the GSI that is routed to this vector, if any. */
+void irq_vector_eoi_gsi(unsigned vector);
+/* How often the vector fired on all CPUs. */
+u64 irq_count(unsigned vector);
+/* BSP, after hostmap, RAM and ACPI: 8259s off, vectors, LAPIC, IO-APICs all masked. */
+void irq_init(void);
+/* From the entry stub: acknowledge and run the handler. */
+void irq_dispatch(unsigned vector);
+/* Debug key 'i'. */
+void irq_dump(void);
+
 /* Physical GSIs (IO-APIC). */
 struct gsi_info { bool exists; bool level; bool active_low; };
 unsigned gsi_count(void);
