@@ -17,7 +17,8 @@ void vlapic_ack(struct vcpu *v, u8 vector);
 /* TPR changed by CR8 or the vendor's V_TPR. */
 void vlapic_set_tpr(struct vcpu *v, u8 tpr);
 u8 vlapic_get_tpr(struct vcpu *v);
-/* INIT, SIPI and NMI that were sent to v are carried out here, on its own CPU before entry; true if state changed. */
+/* INIT, SIPI and NMI that were sent to v are carried out here, on its own CPU before entry. The caller looks at
+ * v->flags again afterwards: INIT without SIPI leaves v down (VF_DOWN, this_cpu()->resched set). */
 void vlapic_handle_requests(struct vcpu *v);
 /* MSR interface: APIC_BASE (0x1B), TSC_DEADLINE (0x6E0), 0x800-0x8FF. -ENOENT: not an APIC MSR, -EINVAL: #GP. */
 int vlapic_rdmsr(struct vcpu *v, u32 msr, u64 *val) __must_check;
@@ -43,3 +44,7 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *r) __must_c
 int vioapic_init(struct domain *d) __must_check;
 void vioapic_destroy(struct domain *d);
 void vioapic_eoi(struct domain *d, u8 vector);      /* EOI broadcast of a level interrupt */
+/* Boot, before vioapic_init: dom0 sees the pin but never gets the physical GSI (owned by the hypervisor). */
+void vioapic_exclude_gsi(unsigned gsi);
+/* An emulated device drives its line (HVM guests: one IO-APIC with 48 pins at 0xFEC00000). */
+void vioapic_set_irq(struct domain *d, unsigned gsi, bool asserted);
