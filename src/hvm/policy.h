@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "call/abi.h"
+#include <xen/arch-x86/cpufeatureset.h>
 #include "hvm/hvm.h"
 
 /* Sizes of the 4.17 serialised form: 14 basic leaves of which 4 have subleaves, 34 extended, 2 hypervisor limits. */

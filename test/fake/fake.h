@@ -88,3 +88,7 @@ struct fake_vcpu {                              /* what the back end knows of on
 };
 /* Created on first use. */
 struct fake_vcpu *fake_vcpu(struct vcpu *v);
+
+/* ---- CPUID of the host (fake_cpuid.c): changes what host_cpuid() answers; policy_init() must run again ---- */
+struct cpuid_regs;
+extern void (*fake_cpuid_hook)(u32 leaf, u32 sub, struct cpuid_regs *out);
