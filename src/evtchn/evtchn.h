@@ -22,7 +22,9 @@ void evtchn_virq_vcpu(struct vcpu *v, unsigned virq);
 void evtchn_virq_global(struct domain *d, unsigned virq);
 /* Notify local port of d from the hypervisor (ioreq, consoles). */
 void evtchn_notify(struct domain *d, u32 port);
-/* Port for the hypervisor's own use towards `remote` on vCPU v (ioreq servers). >=0 port. */
+/* Port for the hypervisor's own use towards `remote` on vCPU v (ioreq servers). >=0 port, -ENOSPC, -ENOMEM. fn is
+ * called when the remote end sends; the sender's RANK_EVTCHN lock is held then, so it may only wake vCPUs.
+ * evtchn_notify() on such a port raises the remote end, on any other port the port itself. */
 long evtchn_alloc_xen(struct vcpu *v, u16 remote, void (*fn)(struct vcpu *, u32 port));
 void evtchn_free_xen(struct domain *d, u32 port);
 
@@ -31,8 +33,13 @@ bool evtchn_upcall_pending(struct vcpu *v);
 /* VCPUOP_register_vcpu_info: 0, -EINVAL (second time, bad offset), -ENOMEM, -ENOENT... */
 int evtchn_register_vcpu_info(struct vcpu *v, gfn_t g, u32 offset) __must_check;
 /* SCHEDOP_poll: 0 with *ready = true if one of the ports is already pending; otherwise registers v as polling on
- * them (v->poll_active) so that raising one wakes it. -EINVAL: a port that is not usable. */
+ * them (v->poll_active) so that raising one clears poll_active and wakes it. The caller sets VF_BLOCKED afterwards
+ * and must then look at v->poll_active again: false means that the event came in between.
+ * -EINVAL: a port that is not usable. */
 int evtchn_poll(struct vcpu *v, const u32 *ports, unsigned nr, bool *ready) __must_check;
 void evtchn_poll_end(struct vcpu *v);
+/* Layout of shared_info and vcpu_info for 2-level events: that of 32-bit guests, or not (latched by hvm_op's
+ * CALLBACK_IRQ and the hypercall page from the mode of the caller). */
+void evtchn_set_layout32(struct domain *d, bool on);
 /* Debug key 'e'. */
 void evtchn_dump(struct domain *d);
