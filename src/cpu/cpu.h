@@ -40,6 +40,7 @@ extern struct host_info {
     unsigned family, model, stepping;
     u32 max_basic, max_ext;
     unsigned phys_bits, virt_bits;
+    u32 initial_apic_id;                            /* of the boot CPU */
     unsigned threads_per_core, cores_per_socket;    /* from CPUID topology leaves, at least 1 */
     bool hypervisor;                                /* we run in a virtual machine ourselves */
 } host;
@@ -52,7 +53,7 @@ void host_cpuid(u32 leaf, u32 sub, struct cpuid_regs *out);
  * public/arch-x86/cpufeatureset.h (the toolstack sees them in this order). */
 enum {
     FW_1D, FW_1C, FW_E1D, FW_E1C, FW_DA1, FW_7B0, FW_7C0, FW_E7D, FW_E8B, FW_7D0, FW_7A1, FW_E21A, FW_7B1, FW_7D2,
-    FW_NR
+    FW_7C1, FW_7D1, FW_ACAPL, FW_ACAPH, FW_E21C, FW_NR
 };
 extern u32 host_features[FW_NR];
 #define FEAT(word, bit) ((word) * 32 + (bit))
@@ -77,6 +78,11 @@ enum {
     FEAT_L1D_FLUSH = FEAT(FW_7D0, 28), FEAT_ARCH_CAPS = FEAT(FW_7D0, 29), FEAT_SSBD = FEAT(FW_7D0, 31),
     FEAT_LFENCE_SERIAL = FEAT(FW_E21A, 2), FEAT_VERW_CLEAR = FEAT(FW_E21A, 5), FEAT_AUTO_IBRS = FEAT(FW_E21A, 8),
     FEAT_SBPB = FEAT(FW_E21A, 27), FEAT_IBPB_BRTYPE = FEAT(FW_E21A, 28), FEAT_SRSO_NO = FEAT(FW_E21A, 29),
+    /* MSR ARCH_CAPABILITIES */
+    FEAT_RDCL_NO = FEAT(FW_ACAPL, 0), FEAT_EIBRS = FEAT(FW_ACAPL, 1), FEAT_RSBA = FEAT(FW_ACAPL, 2),
+    FEAT_SKIP_L1DFL = FEAT(FW_ACAPL, 3), FEAT_INTEL_SSB_NO = FEAT(FW_ACAPL, 4), FEAT_MDS_NO = FEAT(FW_ACAPL, 5),
+    FEAT_TAA_NO = FEAT(FW_ACAPL, 8), FEAT_FB_CLEAR = FEAT(FW_ACAPL, 17), FEAT_GDS_NO = FEAT(FW_ACAPL, 26),
+    FEAT_TSA_SQ_NO = FEAT(FW_E21C, 1), FEAT_TSA_L1_NO = FEAT(FW_E21C, 2),
 };
 static inline bool cpu_has(unsigned feat) { return host_features[feat / 32] >> (feat % 32) & 1; }
 
