@@ -54,6 +54,16 @@ bool dom_ram_take(struct domain *d, paddr_t start, paddr_t end) __must_check;
  * when the last reference drops. Counts d->tot_pages. The frame must be owned by d. */
 void dom_ram_free(struct domain *d, mfn_t m, unsigned order);
 
+/* Scrub a little ahead: true if another call is worth making before dom_ram_alloc(d, order), so that the allocation
+ * itself is short (1 GiB extents; the caller looks for interrupts between calls). */
+bool dom_ram_prescrub(unsigned order);
+/* Claim memory so that d may reach `pages` pages in total; 0 cancels. 0, -EINVAL (claim active, not above what d has,
+ * above max_pages), -ENOMEM. */
+int dom_ram_claim(struct domain *d, u64 pages) __must_check;
+/* No-IOMMU mode (set at boot before dom0 gets RAM): frames that dom0 gives up stay reserved for it and come back
+ * through dom_ram_take(). */
+extern bool dom0_keep_frames;
+
 /* ---- references (I-1): a frame in use by anything but its owner's own p2m mapping holds one ---- */
 /* Take a reference on frame m provided d owns it. May allocate the block's page array.
  * 0, -EINVAL (not d's RAM), -ENOMEM, -EBUSY (count would overflow). */

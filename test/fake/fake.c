@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sanitizer/asan_interface.h>
 #include "fake.h"
 #include "fake_internal.h"
 #include "boot/boot.h"
@@ -124,4 +125,9 @@ void fake_machine_init(unsigned mem_mib, unsigned ncpus)
 void *mmio_map(paddr_t p, size_t len)
 {
     return p + len <= WINDOW_BYTES ? frame_window + p : NULL;
+}
+
+void fake_unpoison_all(void)
+{
+    ASAN_UNPOISON_MEMORY_REGION(frame_window, fake_ram_bytes);
 }
