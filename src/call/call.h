@@ -50,6 +50,8 @@ long multicall(struct call *c);         /* 13  call/call.c */
 long set_timer_op(struct call *c);      /* 15  call/vcpu.c */
 long xen_version(struct call *c);       /* 17  call/version.c */
 long console_io(struct call *c);        /* 18  call/console.c */
+/* Output of a guest (console_io, port 0xE9): collected into lines "(dN) ...", control characters dropped. */
+void console_guest_put(struct domain *d, const char *s, size_t n);
 long vm_assist(struct call *c);         /* 21  call/misc.c */
 long vcpu_op(struct call *c);           /* 24  call/vcpu.c */
 long sched_op(struct call *c);          /* 29  call/sched.c */
