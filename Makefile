@@ -16,7 +16,7 @@ CSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.c))
 SSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.S))
 OBJ := $(patsubst src/%.c,$(B)/bare/%.o,$(CSRC)) $(patsubst src/%.S,$(B)/bare/%.S.o,$(SSRC))
 
-.PHONY: all clean unit compile
+.PHONY: all clean unit compile test test-all run setup images
 all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
@@ -66,6 +66,23 @@ $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+
+# ---- the two commands ----
+setup:
+	@tools/setup.sh
+images: setup
+	@tools/build-images.sh
+# A recursive make, so that nothing is decided before the tools are installed.
+test: setup images
+	@$(MAKE) --no-print-directory -j2 all unit-programs guests
+	@test/run.py
+test-all: setup images
+	@$(MAKE) --no-print-directory -j2 all unit-programs guests
+	@test/run.py --all
+run: setup images
+	@$(MAKE) --no-print-directory -j2 all
+	@/usr/bin/python3 tools/run.py
+unit-programs: $(UNIT)
 
 clean:
 	rm -rf $(B)

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Build the disk images and kernels that `make run` and the system tests boot, in .cache (git ignores it).
+# Each piece is made once and kept until this script changes.
+#   dom0.img       Debian 12 with its stock toolstack and units, ext4, label "dom0"
+#   vmlinuz, vmlinux, initrd.img    Debian's kernel (as shipped, and bare) and initramfs for dom0
+#   guest.initrd   busybox guest with the PV front ends
+#   xen-reference.gz / .efi         Debian's own hypervisor, for the benchmark
+set -eu
+cd "$(dirname "$0")/.."
+cache=${HELIUM_CACHE:-$PWD/.cache}
+here=$PWD
+stamp=$(cat "$0" tools/guest-init tools/dom0-setup.sh | sha256sum | cut -c1-16)
+[ "$(cat "$cache/stamp" 2>/dev/null || true)" != "$stamp" ] || exit 0
+mkdir -p "$cache"
+rm -f "$cache/stamp"
+tmp=$(mktemp -d "$cache/build.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+as_root=(); [ "$(id -u)" = 0 ] || as_root=(sudo)
+
+packages=systemd-sysv,udev,dbus,kmod,linux-image-amd64,initramfs-tools,zstd
+packages+=,xen-utils-4.17,xen-utils-common,xenstore-utils,qemu-system-xen,qemu-utils,xen-hypervisor-4.17-amd64
+packages+=,iproute2,bridge-utils,ifupdown,iputils-ping,procps,less,nano,e2fsprogs,busybox-static,strace
+
+echo "== Debian root file system for dom0 (downloads about 150 MB, once)"
+"${as_root[@]}" mmdebstrap --quiet --variant=minbase --include="$packages" \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/gpu/*' \
+    --dpkgopt='path-exclude=/usr/lib/modules/*/kernel/drivers/media/*' \
+    --dpkgopt='path-exclude=/usr/lib/modules/*/kernel/sound/*' \
+    --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"; echo MODULES=list > "$1/etc/initramfs-tools/conf.d/helium"' \
+    --essential-hook='printf "ahci\nsd_mod\nnvme\nvirtio_pci\nvirtio_blk\next4\ncrc32c_generic\n" > "$1/etc/initramfs-tools/modules"' \
+    --customize-hook="$here/tools/dom0-setup.sh \"\$1\"" \
+    bookworm "$tmp/root" > "$tmp/log" 2>&1 || { tail -30 "$tmp/log"; exit 1; }
+
+root=$tmp/root
+kver=$(basename "$root"/lib/modules/*)
+echo "== kernel $kver"
+cp "$root/boot/vmlinuz-$kver" "$cache/vmlinuz"
+cp "$root/boot/initrd.img-$kver" "$cache/initrd.img"
+cp "$root"/boot/xen-4.17-amd64.gz "$cache/xen-reference.gz"
+cp "$root"/boot/xen-4.17-amd64.efi "$cache/xen-reference.efi"
+python3 - "$cache/vmlinuz" "$cache/vmlinux" <<'P'
+import lzma, sys
+data = open(sys.argv[1], "rb").read()
+open(sys.argv[2], "wb").write(lzma.LZMADecompressor().decompress(data[data.index(b"\xfd7zXZ\0"):]))
+P
+
+echo "== guest"
+guest=$tmp/guest
+mkdir -p "$guest"/{bin,proc,sys,dev,run,mnt,tmp,etc}
+cp /bin/busybox "$guest/bin/busybox"
+install -m 755 tools/guest-init "$guest/init"
+for m in xen-blkfront xen-netfront; do modprobe -d "$root" -S "$kver" --show-depends "$m"; done |
+    sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r f; do
+        install -D -m 644 "$f" "$guest/${f#"$root"/}"
+    done
+cp "$root/lib/modules/$kver"/modules.{builtin,builtin.modinfo,order} "$guest/lib/modules/$kver/"
+depmod -b "$guest" "$kver"
+(cd "$guest" && find . | sort | cpio -o -H newc --owner=0:0 --quiet | gzip -6n) > "$cache/guest.initrd"
+
+echo "== dom0 disk"
+"${as_root[@]}" mkdir -p "$root/srv/guest"
+"${as_root[@]}" cp "$cache/vmlinuz" "$cache/vmlinux" "$cache/guest.initrd" "$root/srv/guest/"
+truncate -s 2500M "$tmp/dom0.img"
+"${as_root[@]}" mke2fs -q -t ext4 -O ^has_journal -L dom0 -d "$root" "$tmp/dom0.img"
+mv "$tmp/dom0.img" "$cache/dom0.img"
+"${as_root[@]}" rm -rf "$tmp/root"
+[ "$(id -u)" = 0 ] || sudo chown "$(id -u)" "$cache/dom0.img"
+echo "$stamp" > "$cache/stamp"
+ls -lh "$cache" | sed 1d
