@@ -12,7 +12,6 @@
 #include "hvm/vlapic.h"
 #include "irq/irq.h"
 
-#define RTE_VECTOR      0xffull
 #define RTE_DELIVERY(r) ((unsigned)((r) >> 8) & 7)
 #define RTE_LOGICAL     (1ull << 11)
 #define RTE_LOW         (1ull << 13)        /* active low */
@@ -174,7 +173,8 @@ static void sync_host_locked(struct pin *p)
         p->host_vector = 0;
         return;
     }
-    printk(LOG_DEBUG, "GSI %u: bound to dom0, %s, active %s\n", p->gsi, level ? "level" : "edge", low ? "low" : "high");
+    printk(LOG_DEBUG, "GSI %u: bound to dom0, %s, active %s\n", p->gsi, level ? "level" : "edge",
+           low ? "low" : "high");
     gsi_mask(p->gsi, false);
 }
 
@@ -251,6 +251,8 @@ static void chip_eoi(struct chip *c, u8 vector)
         struct pin *p = &c->pin[i];
         struct message m = { 0, false };
 
+        if ((u8)read_once(&p->rte) != vector)
+            continue;
         spin_lock(&d->ioapic->lock);
         if ((u8)p->rte == vector && p->rte & RTE_LEVEL && p->rte & RTE_IRR)
             m = finish_locked(p);

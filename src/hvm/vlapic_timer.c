@@ -171,7 +171,7 @@ static u64 ticks_to_ns(u64 ticks)
 
 static void set_deadline_locked(struct vlapic *l, u64 tsc)
 {
-    u64 guest_now = tsc_read() + l->v->dom->tsc_offset;
+    u64 guest_now = tsc_read() + hvm_tsc_offset(l->v);
 
     l->deadline_tsc = tsc;
     if (!tsc)

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction emulator: entry point, instruction fetch, instruction length, skipping.
+ * It serves second-stage faults on emulated devices; contract in hvm.h.
+ */
+#include "hvm/emulate.h"
+
+enum emul_result emul_exception(struct emul *e, u8 vector, u32 error)
+{
+    hvm_inject_exception(e->v, vector, error);
+    return EMUL_EXCEPTION;
+}
+
+/* ---- fetch ---- */
+
+/* Kind of code segment (2, 4, 8) and linear address of RIP. */
+static unsigned code_mode(struct vcpu *v, const struct paging_state *ps, gva_t *va)
+{
+    u64 rip = v->regs.rip;
+    struct segment cs;
+
+    *va = rip;
+    /* Addresses above 4 GiB exist in 64-bit mode only: spares the look at CS for every kernel. */
+    if ((ps->efer & EFER_LMA) && rip >> 32)
+        return 8;
+    hvm->get_segment(v, SEG_CS, &cs);
+    if ((ps->efer & EFER_LMA) && (cs.attr & SEG_ATTR_L))
+        return 8;
+    *va = (u32)(cs.base + rip);
+    return cs.attr & SEG_ATTR_DB ? 4 : 2;
+}
+
+/* Read up to max bytes at va, not beyond its page. Returns the number; 0: *pfec is the fault, ~0 if none fits. */
+static unsigned fetch_page(struct vcpu *v, const struct paging_state *ps, gva_t va, u8 *buf, unsigned max, u32 *pfec)
+{
+    unsigned n = MIN(max, (unsigned)(PAGE_SIZE - (va & ~PAGE_MASK)));
+    gpa_t gpa = va;
+    int rc = 0;
+
+    *pfec = ~0u;
+    if (ps->cr0 & CR0_PG)
+        rc = guest_walk(v, va, GW_FETCH | (ps->cpl == 3 ? GW_USER : 0), &gpa, pfec);
+    if (rc != -EFAULT)
+        *pfec = ~0u;
+    if (rc || guest_read_gpa(v->dom, buf, gpa, n))
+        return 0;
+    return n;
+}
+
+static void fetch_fault(struct vcpu *v, gva_t va, u32 pfec)
+{
+    if (pfec != ~0u)
+        hvm_inject_page_fault(v, va, pfec);
+    else
+        hvm_inject_exception(v, VEC_GP, 0);     /* code or its page tables are not in RAM */
+}
+
+static gva_t next_page(gva_t va, unsigned n, unsigned mode)
+{
+    return mode == 8 ? va + n : (u32)(va + n);
+}
+
+unsigned emul_fetch(struct vcpu *v, u8 *buf, unsigned max)
+{
+    struct paging_state ps;
+    unsigned mode, n;
+    u32 pfec;
+    gva_t va;
+
+    hvm->get_paging(v, &ps);
+    mode = code_mode(v, &ps, &va);
+    n = fetch_page(v, &ps, va, buf, max, &pfec);
+    if (!n)
+        fetch_fault(v, va, pfec);
+    else if (n < max)
+        n += fetch_page(v, &ps, next_page(va, n, mode), buf + n, max - n, &pfec);
+    return n;
+}
+
+unsigned emul_insn_len(struct vcpu *v, const u8 *opcode, unsigned n)
+{
+    struct paging_state ps;
+    u8 buf[INSN_MAX];
+    unsigned mode, have, skip;
+    u32 pfec;
+    gva_t va;
+
+    hvm->get_paging(v, &ps);
+    mode = code_mode(v, &ps, &va);
+    /* No prefix and no page crossing is the rule. */
+    have = fetch_page(v, &ps, va, buf, n, &pfec);
+    if (likely(have == n && !memcmp(buf, opcode, n)))
+        return n;
+    have = fetch_page(v, &ps, va, buf, INSN_MAX, &pfec);
+    if (have && have < INSN_MAX)
+        have += fetch_page(v, &ps, next_page(va, have, mode), buf + have, INSN_MAX - have, &pfec);
+    skip = insn_prefixes(buf, have, mode);
+    if (skip + n > have || memcmp(buf + skip, opcode, n))
+        return 0;
+    return skip + n;
+}
+
+/* ---- skip ---- */
+
+void hvm_skip(struct vcpu *v, unsigned len)
+{
+    u64 rip = v->regs.rip + len;
+
+    if (unlikely((rip ^ v->regs.rip) >> 32)) {
+        struct paging_state ps;
+        gva_t va;
+
+        hvm->get_paging(v, &ps);
+        if (code_mode(v, &ps, &va) != 8)
+            rip = (u32)rip;             /* EIP wraps */
+    }
+    v->regs.rip = rip;
+    v->regs.rflags &= ~FL_RF;
+    if (hvm->skipped)
+        hvm->skipped(v);
+}
+
+/* ---- second-stage faults ---- */
+
+/* Not one of ours. A user process gets #UD, so that it cannot bring its kernel down; else the caller decides. */
+static enum emul_result refuse(struct emul *e)
+{
+    return e->ps.cpl == 3 ? emul_exception(e, VEC_UD, NO_ERROR_CODE) : EMUL_UNHANDLED;
+}
+
+static enum emul_result fetch_and_decode(struct emul *e)
+{
+    u8 buf[INSN_MAX];
+    unsigned n;
+    u32 pfec;
+    gva_t va;
+    int rc;
+
+    e->mode = (u8)code_mode(e->v, &e->ps, &va);
+    n = fetch_page(e->v, &e->ps, va, buf, INSN_MAX, &pfec);
+    if (!n) {
+        fetch_fault(e->v, va, pfec);
+        return EMUL_EXCEPTION;
+    }
+    rc = insn_decode(buf, n, e->mode, &e->i);
+    if (unlikely(rc == -EAGAIN)) {      /* goes on in the next page */
+        unsigned more;
+
+        va = next_page(va, n, e->mode);
+        more = fetch_page(e->v, &e->ps, va, buf + n, INSN_MAX - n, &pfec);
+        if (!more) {
+            fetch_fault(e->v, va, pfec);
+            return EMUL_EXCEPTION;
+        }
+        rc = insn_decode(buf, n + more, e->mode, &e->i);
+    }
+    return rc ? refuse(e) : EMUL_DONE;
+}
+
+enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
+{
+    struct emul e;
+    enum emul_result r;
+
+    e.v = v;
+    e.hint_gpa = gpa;
+    e.hint_valid = true;
+    e.hint_write = write;
+    e.tlb[0].valid = e.tlb[1].valid = false;
+    hvm->get_paging(v, &e.ps);
+    r = fetch_and_decode(&e);
+    if (r != EMUL_DONE)
+        return r;
+    r = emul_exec[e.i.op](&e);
+    if (r == EMUL_UNHANDLED)
+        return refuse(&e);
+    if (r == EMUL_DONE)
+        hvm_skip(v, e.i.len);
+    return r;
+}
