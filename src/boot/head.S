@@ -224,6 +224,11 @@ image_move:
         mov     %rax, %cr3
         ret
 
+        .globl  start_efi, start_mb2_efi
+start_efi:
+start_mb2_efi:
+        ud2
+
         .section .rodata.head, "a"
         .balign 8
 boot_gdt:
