@@ -11,6 +11,9 @@ int iommu_domain_init(struct domain *d) __must_check;
 void iommu_domain_destroy(struct domain *d);
 /* Map 2^order frames g -> m for d's devices. Called by p2m.c only. -ENOMEM. No-op (0) for domains without devices. */
 int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned order, bool write) __must_check;
+/* Make the translation of g a single 4 KiB entry, so that iommu_unmap(g) needs no memory: called in the check of
+ * a removal. Changes nothing a device can see. 0 or -ENOMEM. */
+int iommu_split(struct domain *d, gfn_t g) __must_check;
 /* Remove one frame (splits reserved beforehand). Invalidation is queued; iommu_flush forces it. Cannot fail. */
 void iommu_unmap(struct domain *d, gfn_t g);
 void iommu_flush(struct domain *d);

@@ -9,6 +9,8 @@ void pci_write(sbdf_t s, unsigned reg, unsigned size, u32 val);
 void pci_init(void);                    /* after acpi_init: ECAM windows, scan */
 /* Hide a device from dom0 (serial in use, IOMMU). */
 void pci_hide(sbdf_t s);
+/* Highest bus number in use (found or assigned to a bridge). */
+unsigned pci_last_bus(void);
 bool pci_exists(sbdf_t s);
 /* dom0's mediated configuration space: CF8/CFC ports, ECAM ranges, BAR tracking, MSI and MSI-X. */
 int vpci_init(struct domain *d) __must_check;

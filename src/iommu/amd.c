@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AMD-Vi: device table, command and event queues, invalidation. One device table serves all IOMMUs; every entry
+ * starts as "translated, nothing mapped", so that no DMA gets through before dom0's tables are attached.
+ */
+#include "iommu/amd.h"
+#include "acpi/acpi.h"
+#include "boot/cmdline.h"
+#include "debug/console.h"
+#include "iommu/ivrs.h"
+#include "mm/mm.h"
+#include "pci/pci.h"
+
+bool iommu_enabled;
+
+static bool opt_off;
+static int parse_iommu(const char *value)
+{
+    opt_off = !strcmp(value, "0") || !strcmp(value, "off") || !strcmp(value, "no") || !strcmp(value, "false");
+    return 0;
+}
+BOOT_OPTION(iommu, "iommu", OPT_CUSTOM, 0, NULL, parse_iommu, "off: do not use the IOMMU; else accepted");
+
+static u64 (*devtab)[4];
+static unsigned devtab_entries;         /* 256 for each bus up to the last; a device beyond gets no DMA */
+static struct amd_iommu units[IVRS_MAX_IOMMUS];
+static unsigned nr_units;
+static struct ivrs_info info;
+static struct spinlock cmd_lock = SPINLOCK(RANK_IOMMU);     /* command queues */
+
+static void put(struct amd_iommu *u, u64 q0, u64 q1)
+{
+    u->cmd[u->cmd_tail * 2] = q0;
+    u->cmd[u->cmd_tail * 2 + 1] = q1;
+    u->cmd_tail = (u->cmd_tail + 1) % QUEUE_ENTRIES;
+    smp_wmb();
+    u->regs[REG_CMD_TAIL / 8] = u->cmd_tail * 16;
+}
+
+/* Longest wait for the IOMMU to answer; no success is reported without its answer (XSA-373). */
+#define WAIT_LOOPS 100000000UL
+
+/* Wait until all queued commands have taken effect. The queue cannot overflow: every user ends with this. */
+static void complete(struct amd_iommu *u)
+{
+    u64 want = ++u->done_seq;
+    put(u, CMD_WAIT | CMD_WAIT_STORE | virt_to_phys((const void *)u->done), want);
+    for (unsigned long n = 0; *u->done != want; n++) {
+        if (n == WAIT_LOOPS)
+            panic("AMD-Vi: IOMMU at %#llx does not answer\n", (unsigned long long)u->base);
+        cpu_relax();
+    }
+}
+
+static const char *const event_names[16] = {
+    [1] = "illegal device table entry", [2] = "I/O page fault", [3] = "device table hardware error",
+    [4] = "page table hardware error", [5] = "illegal command", [6] = "command hardware error",
+    [7] = "IOTLB invalidation timeout", [8] = "invalid device request",
+};
+
+/* Print and drop what the event log holds (at most a few lines; a device may raise thousands). */
+static void events_drain(struct amd_iommu *u)
+{
+    u64 head = u->regs[REG_EVT_HEAD / 8] & (QUEUE_BYTES - 16), tail = u->regs[REG_EVT_TAIL / 8] & (QUEUE_BYTES - 16);
+    for (unsigned lines = 0; head != tail; head = (head + 16) % QUEUE_BYTES) {
+        u64 e0 = u->events[head / 8], e1 = u->events[head / 8 + 1];
+        const char *name = event_names[e0 >> 60];
+        if (lines++ < 4)
+            printk(LOG_WARN, "AMD-Vi: %s: device %02x:%02x.%x flags %#llx address %#llx\n", name ? name : "event",
+                   (unsigned)(e0 >> 8 & 0xff), (unsigned)(e0 >> 3 & 31), (unsigned)(e0 & 7),
+                   (unsigned long long)(e0 >> 48 & 0xfff), (unsigned long long)e1);
+    }
+    u->regs[REG_EVT_HEAD / 8] = head;
+    if (u->regs[REG_STATUS / 8] & STATUS_EVT_OVERFLOW) {
+        /* Restart the log (section 2.5.1). */
+        u64 control = u->regs[REG_CONTROL / 8];
+        u->regs[REG_CONTROL / 8] = control & ~CTRL_EVTLOG;
+        u->regs[REG_STATUS / 8] = STATUS_EVT_OVERFLOW;
+        u->regs[REG_CONTROL / 8] = control;
+    }
+}
+
+/* The log is looked at twice a second: an event is always a fault to report, never work to do. */
+static struct timer poll;
+#define POLL_NS 500000000ULL
+static void poll_events(void *arg)
+{
+    for (unsigned i = 0; i < nr_units; i++)
+        events_drain(&units[i]);
+    timer_set(&poll, now_ns() + POLL_NS);
+}
+
+static bool unit_up(struct amd_iommu *u, paddr_t base, u16 segment, u16 bdf)
+{
+    u->base = base;
+    u->segment = segment;
+    u->bdf = bdf;
+    u->regs = mmio_map(base, 0x4000);
+    u->cmd = page_alloc();
+    u->events = page_alloc();
+    u->done = kzalloc(16);
+    if (!u->regs || !u->cmd || !u->events || !u->done) return false;
+    u->regs[REG_CONTROL / 8] = 0;
+    u->regs[REG_DEVTAB / 8] = virt_to_phys(devtab) | (devtab_entries * sizeof(devtab[0]) / PAGE_SIZE - 1);
+    u->regs[REG_CMDBUF / 8] = virt_to_phys(u->cmd) | QUEUE_LEN;
+    u->regs[REG_EVTLOG / 8] = virt_to_phys(u->events) | QUEUE_LEN;
+    u->regs[REG_CMD_HEAD / 8] = u->regs[REG_CMD_TAIL / 8] = 0;
+    u->regs[REG_EVT_HEAD / 8] = u->regs[REG_EVT_TAIL / 8] = 0;
+    u->regs[REG_CONTROL / 8] = CTRL_COHERENT | CTRL_CMDBUF | CTRL_EVTLOG | CTRL_ENABLE;
+    return true;
+}
+
+/* Every device: translate, mode 0 without access, so that everything faults. */
+static bool devtab_alloc(void)
+{
+    unsigned order = 0;
+    devtab_entries = (pci_last_bus() + 1) * 256;
+    while (PAGE_SIZE << order < devtab_entries * sizeof(devtab[0])) order++;
+    devtab = pages_alloc(order);
+    for (unsigned i = 0; devtab && i < devtab_entries; i++)
+        devtab[i][0] = DTE_V | DTE_TV;
+    return devtab;
+}
+
+bool iommu_init(void)
+{
+    const struct acpi_header *ivrs = acpi_find("IVRS", 0);
+    if (opt_off || !ivrs) return false;
+    if (ivrs_parse(ivrs, &info)) {
+        printk(LOG_ERR, "AMD-Vi: the IVRS table is malformed; going on without IOMMU\n");
+        return false;
+    }
+    if (!devtab_alloc()) return false;
+    for (unsigned i = 0; i < info.nr_iommus; i++) {
+        if (!unit_up(&units[i], info.iommu[i].base, info.iommu[i].segment, info.iommu[i].bdf)) return false;
+        pci_hide((sbdf_t)info.iommu[i].segment << 16 | info.iommu[i].bdf);
+        nr_units++;
+    }
+    iommu_enabled = true;
+    timer_init(&poll, poll_events, NULL);
+    poll_events(NULL);
+    printk(LOG_INFO, "AMD-Vi: %u IOMMU(s), DMA is translated\n", nr_units);
+    return true;
+}
+
+/* ---- domains ---- */
+
+int iommu_domain_init(struct domain *d)
+{
+    if (!iommu_enabled || !d->is_hwdom) return 0;       /* only domains with devices have tables */
+    struct iommu_domain *t = kzalloc(sizeof(*t));
+    if (!t) return -ENOMEM;
+    spin_init(&t->lock, RANK_IOMMU);
+    t->root = page_alloc();
+    t->table_pages = 1;
+    t->id = (u16)(d->id + 1);
+    if (!t->root) {
+        kfree(t);
+        return -ENOMEM;
+    }
+    d->iommu = t;
+    return 0;
+}
+
+void iommu_domain_destroy(struct domain *d)
+{
+    if (!d->iommu) return;
+    table_free(d->iommu);
+    kfree(d->iommu);
+    d->iommu = NULL;
+}
+
+int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned order, bool write)
+{
+    struct iommu_domain *t = d->iommu;
+    if (!t) return 0;
+    spin_lock(&t->lock);
+    int rc = table_map(t, g.n, m.n, order, write);
+    spin_unlock(&t->lock);
+    return rc;
+}
+
+int iommu_split(struct domain *d, gfn_t g)
+{
+    struct iommu_domain *t = d->iommu;
+    if (!t) return 0;
+    spin_lock(&t->lock);
+    int rc = table_split(t, g.n);
+    spin_unlock(&t->lock);
+    return rc;
+}
+
+void iommu_unmap(struct domain *d, gfn_t g)
+{
+    struct iommu_domain *t = d->iommu;
+    if (!t) return;
+    spin_lock(&t->lock);
+    if (table_unmap(t, g.n)) t->stale = true;
+    spin_unlock(&t->lock);
+}
+
+bool iommu_flush_pending(struct domain *d)
+{
+    return d->iommu && read_once(&d->iommu->stale);
+}
+
+void iommu_flush(struct domain *d)
+{
+    struct iommu_domain *t = d->iommu;
+    if (!t || !read_once(&t->stale)) return;
+    write_once(&t->stale, false);
+    spin_lock(&cmd_lock);
+    for (unsigned i = 0; i < nr_units; i++) {
+        put(&units[i], CMD_INV_PAGES | (u64)t->id << 32, INV_ALL_PAGES);
+        complete(&units[i]);
+    }
+    spin_unlock(&cmd_lock);
+}
+
+/* Ranges that the firmware declared for devices (IVMD): identity for as long as dom0 has them (I-20). */
+static int map_reserved(struct iommu_domain *t)
+{
+    for (unsigned i = 0; i < info.nr_ranges; i++)
+        for (u64 f = info.range[i].start >> PAGE_SHIFT; f < info.range[i].end >> PAGE_SHIFT; f++) {
+            int rc = table_map(t, f, f, ORDER_4K, true);
+            if (rc) return rc;
+        }
+    return 0;
+}
+
+int iommu_attach_all(struct domain *d)
+{
+    struct iommu_domain *t = d->iommu;
+    if (!t) return -ENODEV;
+    int rc = map_reserved(t);
+    if (rc) return rc;
+    for (unsigned i = 0; i < devtab_entries; i++) {
+        /* The domain id first; the entry with the root last and at once (XSA-347). */
+        store_release(&devtab[i][1], (u64)t->id);
+        store_release(&devtab[i][0], DTE_V | DTE_TV | DTE_IR | DTE_IW | DTE_MODE(TABLE_LEVELS) | virt_to_phys(t->root));
+    }
+    spin_lock(&cmd_lock);
+    for (unsigned i = 0; i < nr_units; i++) {
+        for (unsigned dev = 0; dev < devtab_entries; dev++) {
+            put(&units[i], CMD_INV_DTE | dev, 0);
+            if (dev % (QUEUE_ENTRIES / 2) == 0) complete(&units[i]);
+        }
+        put(&units[i], CMD_INV_PAGES | (u64)t->id << 32, INV_ALL_PAGES);
+        complete(&units[i]);
+    }
+    spin_unlock(&cmd_lock);
+    return 0;
+}

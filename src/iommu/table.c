@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Second-level page tables of the AMD IOMMU. Entries change by one aligned store each (I-14, XSA-347); a new table
+ * is complete before it is linked. */
+#include "iommu/amd.h"
+#include "mm/mm.h"
+
+/* Order of the page that an entry of `level` maps (level 1: 4 KiB). */
+static unsigned level_order(unsigned level) { return (level - 1) * 9; }
+static unsigned index_at(u64 dfn, unsigned level) { return dfn >> level_order(level) & (ENTRIES - 1); }
+static u64 *table_of(u64 e) { return phys_to_virt(e & PTE_ADDR); }
+static bool is_table(u64 e) { return e & PTE_P && PTE_NEXT_OF(e); }
+
+static u64 leaf(u64 mfn, bool write)
+{
+    return PTE_P | PTE_IR | (write ? PTE_IW : 0) | mfn << PAGE_SHIFT;
+}
+
+static u64 link_to(const u64 *table, unsigned level)
+{
+    return PTE_P | PTE_IR | PTE_IW | PTE_NEXT(level) | virt_to_phys(table);
+}
+
+static u64 *new_table(struct iommu_domain *t)
+{
+    u64 *p = page_alloc();
+    if (p) t->table_pages++;
+    return p;
+}
+
+/* Replace the page mapped by *e (an entry of `level`) by a table of smaller pages with the same effect. */
+static int split_entry(struct iommu_domain *t, u64 *e, unsigned level)
+{
+    u64 *sub = new_table(t), old = *e;
+    if (!sub) return -ENOMEM;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        sub[i] = old + ((u64)i << (level_order(level - 1) + PAGE_SHIFT));
+    store_release(e, link_to(sub, level - 1));
+    return 0;
+}
+
+/* Entry of `level` for dfn; tables are made on the way if `make`, pages in the way are split. */
+static int walk(struct iommu_domain *t, u64 dfn, unsigned level, bool make, u64 **out)
+{
+    u64 *table = t->root;
+    for (unsigned l = TABLE_LEVELS; l > level; l--) {
+        u64 *e = &table[index_at(dfn, l)];
+        if (!(*e & PTE_P)) {
+            u64 *sub = make ? new_table(t) : NULL;
+            if (!sub) return make ? -ENOMEM : -ENOENT;
+            store_release(e, link_to(sub, l - 1));
+        } else if (!is_table(*e)) {
+            int rc = split_entry(t, e, l);
+            if (rc) return rc;
+        }
+        table = table_of(*e);
+    }
+    *out = &table[index_at(dfn, level)];
+    return 0;
+}
+
+static void free_below(struct iommu_domain *t, u64 *table, unsigned level)
+{
+    for (unsigned i = 0; level > 1 && i < ENTRIES; i++)
+        if (is_table(table[i])) free_below(t, table_of(table[i]), level - 1);
+    page_free(table);
+    t->table_pages--;
+}
+
+int table_map(struct iommu_domain *t, u64 dfn, u64 mfn, unsigned order, bool write)
+{
+    unsigned level = order / 9 + 1;
+    u64 *e;
+    int rc = walk(t, dfn, level, true, &e);
+    if (rc) return rc;
+    /* Where smaller pages were mapped before, their table is full of removed entries: keep it and fill it, as
+     * freeing it would need an invalidation first (XSA-480). */
+    if (is_table(*e)) {
+        for (unsigned i = 0; i < ENTRIES; i++) {
+            u64 step = 1ULL << level_order(level - 1);
+            rc = table_map(t, dfn + i * step, mfn + i * step, level_order(level - 1), write);
+            if (rc) return rc;
+        }
+        return 0;
+    }
+    store_release(e, leaf(mfn, write));
+    return 0;
+}
+
+int table_split(struct iommu_domain *t, u64 dfn)
+{
+    u64 *e;
+    int rc = walk(t, dfn, 1, false, &e);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+bool table_unmap(struct iommu_domain *t, u64 dfn)
+{
+    u64 *e;
+    if (walk(t, dfn, 1, false, &e) || !(*e & PTE_P)) return false;
+    store_release(e, 0);
+    return true;
+}
+
+void table_free(struct iommu_domain *t)
+{
+    if (t->root) free_below(t, t->root, TABLE_LEVELS);
+    t->root = NULL;
+}
