@@ -5,6 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef HOSTED
+/* Also for what is only declared: no reference goes through a table of addresses (head and EFI code run before any
+ * relocation, and the linker cannot shorten such references at our high link address). */
+#pragma GCC visibility push(hidden)
+#endif
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
