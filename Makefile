@@ -3,6 +3,9 @@
 B ?= build
 CC ?= gcc
 PYTHON ?= python3
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wno-unused-parameter -Wvla
 CFLAGS := -std=gnu11 -O2 -g $(WARN) -Isrc -MMD -MP -fno-strict-aliasing -fno-common
 # The image runs at a fixed virtual address far from the top 2 GiB: position-independent, everything hidden.
@@ -21,49 +24,90 @@ all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(BARE) -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(BARE) -c $< -o $@
 $(B)/bare/%.S.o: src/%.S Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ASFLAGS) -c $< -o $@
+	$(call say,AS)
+	$(Q)$(CC) $(ASFLAGS) -c $< -o $@
 # Compile every source without linking.
 compile: $(OBJ)
+
+# ---- the in-guest dom0 loader: a flat image linked from the distribution's static decompressors; left out (empty)
+# if they are not installed: liblzma-dev libzstd-dev zlib1g-dev liblz4-dev libbz2-dev ----
+LOADER_LIBS := $(foreach l,lzma zstd z lz4 bz2,$(wildcard $(shell $(CC) -print-file-name=lib$(l).a)))
+HAVE_LOADER := $(filter 5,$(words $(LOADER_LIBS)))
+LOADER_CFLAGS := $(CFLAGS) -Iloader -ffreestanding -fno-builtin -fpie -fvisibility=hidden -fno-stack-protector \
+	-fcf-protection=none -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
+LOADER_OBJ := $(B)/loader/start.S.o $(patsubst loader/%.c,$(B)/loader/%.o,$(wildcard loader/*.c)) $(B)/loader/elf.o
+$(B)/loader/%.o: loader/%.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LOADER_CFLAGS) -c $< -o $@
+$(B)/loader/elf.o: src/lib/elf.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LOADER_CFLAGS) -c $< -o $@
+$(B)/loader/start.S.o: loader/start.S Makefile
+	@mkdir -p $(@D)
+	$(call say,AS)
+	$(Q)$(CC) $(ASFLAGS) -c $< -o $@
+$(B)/loader/loader.elf: $(LOADER_OBJ) loader/loader.lds
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,loader/loader.lds -Wl,--gc-sections,--no-relax,--build-id=none \
+	-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments $(LOADER_OBJ) $(LOADER_LIBS) -o $@
+ifeq ($(HAVE_LOADER),5)
+$(B)/loader/loader.bin: $(B)/loader/loader.elf
+	$(Q)objcopy -O binary $< $@
+else
+$(B)/loader/loader.bin:
+	@mkdir -p $(@D)
+	@echo "note: static decompression libraries are missing: this build cannot start compressed dom0 kernels"
+	$(Q): > $@
+endif
+$(B)/bare/dom/dom0_blob.S.o: $(B)/loader/loader.bin
+$(B)/bare/dom/dom0_blob.S.o: ASFLAGS += -Wa,-I$(B)/loader
 
 # Two passes, so that the second contains the first one's symbol table.
 LDFLAGS := -nostdlib -static -Wl,-T,src/boot/xen.lds -Wl,--build-id=sha1 -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
 $(B)/xen-syms.1: $(OBJ) src/boot/xen.lds tools/mksyms.py
-	$(PYTHON) tools/mksyms.py /dev/null > $(B)/syms.0.S
-	$(CC) $(ASFLAGS) -c $(B)/syms.0.S -o $(B)/syms.0.o
-	$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.0.o -o $@
+	$(Q)$(PYTHON) tools/mksyms.py /dev/null > $(B)/syms.0.S
+	$(Q)$(CC) $(ASFLAGS) -c $(B)/syms.0.S -o $(B)/syms.0.o
+	$(Q)$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.0.o -o $@
 $(B)/xen-syms: $(B)/xen-syms.1
-	$(PYTHON) tools/mksyms.py $(B)/xen-syms.1 > $(B)/syms.1.S
-	$(CC) $(ASFLAGS) -c $(B)/syms.1.S -o $(B)/syms.1.o
-	$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.1.o -o $(B)/xen-syms.2
-	$(PYTHON) tools/mksyms.py $(B)/xen-syms.2 > $(B)/syms.2.S
-	$(CC) $(ASFLAGS) -c $(B)/syms.2.S -o $(B)/syms.2.o
-	$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.2.o -o $@
+	$(Q)$(PYTHON) tools/mksyms.py $(B)/xen-syms.1 > $(B)/syms.1.S
+	$(Q)$(CC) $(ASFLAGS) -c $(B)/syms.1.S -o $(B)/syms.1.o
+	$(Q)$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.1.o -o $(B)/xen-syms.2
+	$(Q)$(PYTHON) tools/mksyms.py $(B)/xen-syms.2 > $(B)/syms.2.S
+	$(Q)$(CC) $(ASFLAGS) -c $(B)/syms.2.S -o $(B)/syms.2.o
+	$(Q)$(CC) $(LDFLAGS) $(OBJ) $(B)/syms.2.o -o $@
 $(B)/xen: $(B)/xen-syms tools/mkimage.py
-	$(PYTHON) tools/mkimage.py elf32 $< $@
+	$(call say,IMAGE)
+	$(Q)$(PYTHON) tools/mkimage.py elf32 $< $@
 $(B)/xen.gz: $(B)/xen
-	gzip -9nc $< > $@
+	$(call say,GZIP)
+	$(Q)gzip -9nc $< > $@
 $(B)/xen.efi: $(B)/xen-syms tools/mkimage.py
-	$(PYTHON) tools/mkimage.py efi $< $@
+	$(call say,IMAGE)
+	$(Q)$(PYTHON) tools/mkimage.py efi $< $@
 
 # ---- hosted build: core modules in a process, with the fake machine of test/fake, under ASan and UBSan ----
 HDIRS := sync mm dom sched evtchn gnttab call hvm
-HSRC := $(filter-out $(HOSTED_EXCLUDE),$(foreach d,$(HDIRS),$(wildcard src/$(d)/*.c))) $(wildcard src/time/timer.c src/lib/parse.c \
+HSRC := $(filter-out $(HOSTED_EXCLUDE),$(foreach d,$(HDIRS),$(wildcard src/$(d)/*.c))) $(wildcard src/time/timer.c src/lib/parse.c src/lib/elf.c \
 	src/boot/cmdline.c src/boot/multiboot.c src/boot/xencfg.c src/acpi/*.c src/pci/*.c src/iommu/*.c) $(wildcard test/fake/*.c)
 HOSTED_EXCLUDE := src/mm/hostmap.c
 HFLAGS := $(CFLAGS) -O1 -DHOSTED -Itest/fake -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread
 HOBJ := $(patsubst %.c,$(B)/hosted/%.o,$(HSRC))
-UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/test_*.c))
+UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(filter-out $(if $(HAVE_LOADER),,test/unit/test_loader.c),$(wildcard test/unit/test_*.c)))
 $(B)/hosted/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(HFLAGS) -c $< -o $@
+	$(call say,HCC)
+	$(Q)$(CC) $(HFLAGS) -c $< -o $@
 $(B)/hosted/libcore.a: $(HOBJ)
-	rm -f $@; ar rcs $@ $^
+	$(call say,AR)
+	$(Q)rm -f $@; ar rcs $@ $^
 $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka
+	$(call say,TEST)
+	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka $(UNIT_LIBS)
+$(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
@@ -85,5 +129,5 @@ run: setup images
 unit-programs: $(UNIT)
 
 clean:
-	rm -rf $(B)
+	$(Q)rm -rf $(B)
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

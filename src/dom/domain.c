@@ -90,13 +90,12 @@ static int list_insert(struct domain *d, u16 want)
         if (find_locked(want, false)) rc = -EEXIST;
         d->id = want;
     } else {
-        u16 id = last_id;
-        do {
+        u32 id = last_id, tries = DOMID_FIRST_RESERVED;
+        do
             id = id + 1 >= DOMID_FIRST_RESERVED ? 1 : id + 1;
-            if (!find_locked(id, false)) break;
-        } while (id != last_id);
-        if (find_locked(id, false)) rc = -ENOSPC;
-        d->id = last_id = id;
+        while (find_locked((u16)id, false) && --tries);
+        if (!tries) rc = -ENOSPC;
+        else d->id = last_id = (u16)id;
     }
     if (!rc) {
         struct domain *next = find_locked(d->id, true);
