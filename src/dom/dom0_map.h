@@ -5,11 +5,10 @@
  */
 #pragma once
 #include "lib/types.h"
-#include "boot/boot.h"
+#include "boot/memmap.h"
 
 #define DOM0_MAP_MAX 384            /* host entries, each RAM entry cut a few times */
 #define SCRATCH_ALIGN MiB(128)      /* Linux: PAGES_PER_SECTION * PAGE_SIZE */
-enum { MEM_RAM = 1, MEM_RESERVED = 2, MEM_ACPI = 3, MEM_NVS = 4, MEM_UNUSABLE = 5 };
 
 struct dom0_range { paddr_t start, end; };
 struct dom0_map {
