@@ -10,6 +10,7 @@
 
 struct domain;
 struct p2m;
+struct p2m_batch;
 
 enum p2m_type {
     P2M_NONE,           /* nothing there */
@@ -28,6 +29,8 @@ int p2m_create(struct domain *d) __must_check;      /* allocates the root from t
 /* Free all tables; restartable: -ERESTART if there is more to do. Owned RAM found mapped is freed too, records
  * are dropped with their references. The domain must not run any more. */
 int p2m_destroy(struct domain *d) __must_check;
+/* After p2m_destroy(): the domain structure is about to be freed, nobody can reach it any more. */
+void p2m_free(struct domain *d);
 paddr_t p2m_root(const struct domain *d);           /* nCR3 / EPTP base */
 
 /* Paging pool: commitment in pages for tables (and splits). */
@@ -52,6 +55,13 @@ int p2m_map_ram(struct domain *d, gfn_t g, mfn_t m, unsigned order) __must_check
  * 0, -ENOENT (no RAM there), -ENOMEM (pool cannot take the split; nothing changed: XSA-222). */
 int p2m_remove_ram(struct domain *d, gfn_t g) __must_check;
 
+/* The same for 2^order pages (0, or 9 with g aligned) under a batch: the frames are given up by p2m_batch_finish().
+ * Order 9: only where one 2 MiB entry maps all of it, else -EINVAL and nothing changed. */
+int p2m_remove_ram_batch(struct domain *d, gfn_t g, unsigned order, struct p2m_batch *batch) __must_check;
+/* Move one page of RAM from gfn `from` to gfn `to`; RAM at `to` is given up. 0, -ENOENT (no RAM at from), -EBUSY (a
+ * record at to), -ENOMEM. */
+int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to) __must_check;
+
 /* Map one frame as a record of `type` (grant, foreign, special, ident, mmio). For grant and foreign the caller
  * passes in a reference it took with page_get(); the record owns it from success on. g must be empty unless
  * `replace` (then RAM there is given up first, any other record there makes it -EBUSY).
@@ -60,11 +70,10 @@ int p2m_map_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, bool 
 /* Remove the record at g if it is of `type` and maps m (INVALID_MFN: any). Never allocates (design rule 6).
  * CPU flush is done before return unless `batch` is given; the reference is dropped after the flush.
  * 0, -ENOENT, -EINVAL (something else is there). */
-struct p2m_batch;
 int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch) __must_check;
 /* Several removals under one flush: references are kept in the batch until p2m_batch_finish(). */
 #define P2M_BATCH_MAX 64
-struct p2m_batch { struct domain *d; unsigned n; mfn_t put[P2M_BATCH_MAX]; };
+struct p2m_batch { struct domain *d; unsigned n; bool dirty; u64 ram, big; mfn_t put[P2M_BATCH_MAX]; };
 void p2m_batch_start(struct p2m_batch *b, struct domain *d);
 void p2m_batch_finish(struct p2m_batch *b);
 
@@ -72,6 +81,13 @@ void p2m_batch_finish(struct p2m_batch *b);
  * Boot and BAR tracking only. */
 int p2m_map_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type) __must_check;
 int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type) __must_check;
+/* Access without a reference, for the time between enter and exit, which must be short: frames that are mapped in d's
+ * p2m when looked up inside stay what they are until exit (removal waits for it). No p2m lock may be taken and
+ * nothing may be unmapped inside. p2m_peek(): frame at g that may be read (write: written) as RAM, INVALID_MFN if
+ * there is none. Returns what exit wants. */
+const struct domain *p2m_enter(const struct domain *d);
+void p2m_exit(const struct domain *prev);
+mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write);
 /* Highest gfn that was ever mapped. */
 gfn_t p2m_max_gfn(const struct domain *d);
 /* Change P2M_RAM <-> P2M_RAM_RO of one page (device model ROMs). */

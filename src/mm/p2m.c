@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Second stage of a domain: life, look-up, references for access. */
+#include "call/call.h"
+#include "cpu/percpu.h"
+#include "mm/p2m_internal.h"
+
+#define POOL_INITIAL 256u           /* pages, until the toolstack says something (it does, for every domain) */
+
+int p2m_create(struct domain *d)
+{
+    struct p2m *p = kzalloc(sizeof(*p));
+
+    if (!p)
+        return -ENOMEM;
+    spin_init(&p->lock, RANK_P2M);
+    if (!ram_commit(POOL_INITIAL)) {
+        kfree(p);
+        return -ENOMEM;
+    }
+    p->pool_pages = POOL_INITIAL;
+    p->root = p2m_table_alloc(p);
+    if (!p->root) {
+        ram_uncommit(POOL_INITIAL);
+        kfree(p);
+        return -ENOMEM;
+    }
+    d->p2m = p;
+    return 0;
+}
+
+paddr_t p2m_root(const struct domain *d) { return virt_to_phys(d->p2m->root); }
+gfn_t p2m_max_gfn(const struct domain *d) { return GFN(read_once(&d->p2m->max_gfn)); }
+
+/* ---- destruction ---- */
+
+static void drop_leaf(struct domain *d, u64 e, unsigned level)
+{
+    enum p2m_type t = pte_type(e);
+
+    if (p2m_is_ram(t))
+        dom_ram_free(d, MFN(pte_mfn(e)), level_order(level));
+    else if (type_has_ref(t))
+        page_put(MFN(pte_mfn(e)));
+}
+
+/* Empty a table that nobody uses any more; *budget leaves and tables at most. True: it is empty. */
+static bool tear_down(struct domain *d, u64 *table, unsigned level, u64 gfn, unsigned *budget)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        u64 e = table[i], g = gfn | (u64)i << level_order(level);
+        if (!(e & PTE_P))
+            continue;
+        if (!*budget)
+            return false;
+        if (pte_table(e, level)) {
+            if (!tear_down(d, pte_down(e), level - 1, g, budget))
+                return false;
+            table[i] = 0;
+            p2m_table_free(d->p2m, pte_down(e));
+        } else {
+            table[i] = 0;
+            if (d->iommu) {
+                for (u64 k = 0; k < 1ULL << level_order(level); k++)
+                    iommu_unmap(d, GFN(g + k));
+                iommu_flush(d);
+            }
+            drop_leaf(d, e, level);
+        }
+        --*budget;
+    }
+    return true;
+}
+
+int p2m_destroy(struct domain *d)
+{
+    struct p2m *p = d->p2m;
+    bool done = false;
+
+    if (!p || !p->root)
+        return 0;
+    if (!p->dead) {
+        spin_lock(&p->lock);
+        p->dead = true;
+        spin_unlock(&p->lock);
+        smp_mb();
+        p2m_sync(d);                /* from here on nobody looks at an entry but us */
+    }
+    while (!done) {
+        unsigned budget = 1024;     /* I-16: about as long as freeing two full tables */
+        spin_lock(&p->lock);
+        done = tear_down(d, p->root, 4, 0, &budget);
+        if (done) {
+            p2m_table_free(p, p->root);
+            p->root = NULL;
+            ram_uncommit(p->pool_pages);
+            p->pool_pages = 0;
+        }
+        spin_unlock(&p->lock);
+        if (!done && call_preempt())
+            return -ERESTART;
+    }
+    return dom_ram_claim(d, 0);
+}
+
+void p2m_free(struct domain *d)
+{
+    kfree(d->p2m);
+    d->p2m = NULL;
+}
+
+/* ---- reading ---- */
+
+/* Which domain's tables a CPU is reading without the lock. */
+static struct { const struct domain *d; u8 pad[56]; } reader[NR_CPUS] __aligned(64);
+
+const struct domain *p2m_enter(const struct domain *d)
+{
+    return atomic_xchg(&reader[this_cpu()->id].d, d);
+}
+
+void p2m_exit(const struct domain *prev) { store_release(&reader[this_cpu()->id].d, prev); }
+
+void p2m_wait_readers(const struct domain *d)
+{
+    unsigned self = this_cpu()->id;
+
+    smp_mb();
+    for (unsigned i = 0; i < nr_cpus; i++)
+        while (i != self && load_acquire(&reader[i].d) == d)
+            cpu_relax();
+}
+
+/* Entry that maps g, adjusted to the 4 KiB frame; 0 if there is none. Inside p2m_enter(). */
+static u64 entry_of(const struct domain *d, gfn_t g, unsigned *order)
+{
+    const struct p2m *p = d->p2m;
+    unsigned level;
+
+    if (!p || read_once(&p->dead) || g.n >= P2M_GFN_END)
+        return 0;
+    u64 e = read_once(p2m_find(p, g.n, &level));
+    /* Between the two reads the entry may have become a table (split): same mapping, look again. */
+    while (pte_table(e, level))
+        e = read_once(p2m_find(p, g.n, &level));
+    if (!(e & PTE_P))
+        return 0;
+    if (order)
+        *order = level_order(level);
+    return e + ((g.n & ((1ULL << level_order(level)) - 1)) << PAGE_SHIFT);
+}
+
+mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *type, unsigned *order)
+{
+    const struct domain *prev = p2m_enter(d);
+    unsigned o = 0;
+    u64 e = entry_of(d, g, &o);
+
+    p2m_exit(prev);
+    *type = e ? pte_type(e) : P2M_NONE;
+    if (order)
+        *order = o;
+    return e ? MFN(pte_mfn(e)) : INVALID_MFN;
+}
+
+/* May the entry be used as RAM? */
+static int check_access(u64 e, bool write)
+{
+    enum p2m_type t = pte_type(e);
+
+    if (!e)
+        return -ENOENT;
+    if (!(p2m_is_ram(t) || p2m_is_grant(t) || t == P2M_FOREIGN) || (write && !(e & PTE_RW)))
+        return -EPERM;
+    return 0;
+}
+
+mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
+{
+    u64 e = entry_of(d, g, NULL);
+
+    return check_access(e, write) ? INVALID_MFN : MFN(pte_mfn(e));
+}
+
+int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m)
+{
+    const struct domain *prev = p2m_enter(d);
+    u64 e = entry_of(d, g, NULL);
+    int rc = check_access(e, write);
+
+    if (!rc) {
+        *m = MFN(pte_mfn(e));
+        rc = page_get_short(*m);
+    }
+    p2m_exit(prev);
+    return rc == -EINVAL ? -EPERM : rc;
+}
+
+int p2m_get_owned(struct domain *d, gfn_t g, bool write, mfn_t *m)
+{
+    const struct domain *prev = p2m_enter(d);
+    u64 e = entry_of(d, g, NULL);
+    int rc = check_access(e, write);
+
+    if (!rc && !p2m_is_ram(pte_type(e)))
+        rc = -EPERM;
+    if (!rc) {
+        *m = MFN(pte_mfn(e));
+        rc = page_get(d, *m);
+    }
+    p2m_exit(prev);
+    return rc == -EINVAL ? -EPERM : rc;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Adding mappings: RAM in extents, records page by page, identity ranges. Check first: tables, IOMMU entries and
+ * references are there before the one store that makes the mapping. */
+#include "mm/p2m_internal.h"
+
+static void note_max(struct p2m *p, u64 last_gfn)
+{
+    if (last_gfn > p->max_gfn)
+        p->max_gfn = last_gfn;
+}
+
+/* Fill an empty entry of `level`, or the empty tables that are left under it. */
+static void fill(u64 *pe, unsigned level, u64 mfn, enum p2m_type type)
+{
+    if (!pte_table(*pe, level)) {
+        write_once(pe, p2m_leaf(mfn, type, level));
+        return;
+    }
+    u64 *t = pte_down(*pe);
+    for (unsigned i = 0; i < 512; i++)
+        fill(&t[i], level - 1, mfn + ((u64)i << level_order(level - 1)), type);
+}
+
+/* Map one aligned piece. -EEXIST, -ENOMEM; nothing changed then (but tables may have been made). */
+static int map_piece(struct domain *d, u64 gfn, u64 mfn, unsigned level, enum p2m_type type)
+{
+    struct p2m *p = d->p2m;
+    unsigned l;
+
+    /* A larger leaf covers gfn? Do not let p2m_walk() split it. */
+    u64 *pe = p2m_find(p, gfn, &l);
+    if (*pe & PTE_P)
+        return -EEXIST;
+    pe = p2m_walk(p, gfn, level);
+    if (!pe)
+        return -ENOMEM;
+    if (!p2m_subtree_empty(*pe, level))
+        return -EEXIST;
+    if (level == 3 && !p2m_gbpages() && !pte_table(*pe, 3) && !p2m_walk(p, gfn, 2))
+        return -ENOMEM;
+    if (d->iommu) {
+        int rc = iommu_map(d, GFN(gfn), MFN(mfn), level_order(level), type != P2M_RAM_RO);
+        if (rc)
+            return rc;
+    }
+    fill(pe, level, mfn, type);
+    note_max(p, gfn + (1ULL << level_order(level)) - 1);
+    return 0;
+}
+
+int p2m_map_ram(struct domain *d, gfn_t g, mfn_t m, unsigned order)
+{
+    struct p2m *p = d->p2m;
+    u64 n = 1ULL << order;
+
+    if (order > ORDER_1G || order % 9 || (g.n & (n - 1)) || g.n >= P2M_GFN_END)
+        return -EINVAL;
+    spin_lock(&p->lock);
+    int rc = p->dead ? -EINVAL : map_piece(d, g.n, m.n, order / 9 + 1, P2M_RAM);
+    spin_unlock(&p->lock);
+    if (!rc)
+        page_set_gfn(m, order, g);
+    return rc;
+}
+
+/* Put `leaf` at gfn, where nothing or (replace) RAM is. *old gets the RAM frame that was there. Lock held. */
+static int place(struct domain *d, u64 gfn, u64 mfn, enum p2m_type type, bool replace, mfn_t *old)
+{
+    struct p2m *p = d->p2m;
+    unsigned level;
+
+    if (p->dead)
+        return -EINVAL;
+    u64 e = *p2m_find(p, gfn, &level);
+    if ((e & PTE_P) && !replace)
+        return -EEXIST;
+    if ((e & PTE_P) && !p2m_is_ram(pte_type(e)))
+        return -EBUSY;
+    u64 *pe = p2m_walk(p, gfn, 1);
+    if (!pe)
+        return -ENOMEM;
+    bool write = type != P2M_GRANT_RO && type != P2M_RAM_RO;
+    if (d->iommu && iommu_map(d, GFN(gfn), MFN(mfn), 0, write))
+        return -ENOMEM;
+    *old = *pe & PTE_P ? MFN(pte_mfn(*pe)) : INVALID_MFN;
+    write_once(pe, p2m_leaf(mfn, type, 1));
+    note_max(p, gfn);
+    return 0;
+}
+
+int p2m_map_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, bool replace)
+{
+    struct p2m *p = d->p2m;
+    mfn_t old = INVALID_MFN;
+    int rc;
+
+    if (p2m_is_ram(type) || type == P2M_NONE || g.n >= P2M_GFN_END || m.n >= PTE_ADDR >> PAGE_SHIFT)
+        return -EINVAL;
+    /* A hypervisor page stays while a guest can reach it, also after its owner let go of it (XSA-255 class). */
+    if (type == P2M_SPECIAL && (rc = page_get_heap(m)) != 0)
+        return rc;
+    spin_lock(&p->lock);
+    rc = place(d, g.n, m.n, type, replace, &old);
+    spin_unlock(&p->lock);
+    if (rc && type == P2M_SPECIAL)
+        page_put(m);
+    if (mfn_valid(old)) {
+        p2m_sync(d);
+        dom_ram_free(d, old, 0);
+    }
+    return rc;
+}
+
+int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to)
+{
+    struct p2m *p = d->p2m;
+    mfn_t old = INVALID_MFN, m = INVALID_MFN;
+    u64 *pf;
+    unsigned level;
+    int rc = 0;
+
+    if (from.n >= P2M_GFN_END)
+        return -ENOENT;
+    if (to.n >= P2M_GFN_END)
+        return -EINVAL;
+    spin_lock(&p->lock);
+    pf = p->dead ? NULL : p2m_find(p, from.n, &level);
+    if (!pf || !(*pf & PTE_P) || !p2m_is_ram(pte_type(*pf)))
+        rc = -ENOENT;
+    else if (from.n != to.n && !(pf = p2m_walk(p, from.n, 1)))
+        rc = -ENOMEM;
+    else if (from.n != to.n) {
+        enum p2m_type type = pte_type(*pf);
+        m = MFN(pte_mfn(*pf));
+        rc = place(d, to.n, m.n, type, true, &old);
+        if (!rc) {                  /* place() makes tables, it never moves one: pf is still the entry */
+            write_once(pf, 0);
+            if (d->iommu)
+                iommu_unmap(d, from);
+        }
+    }
+    spin_unlock(&p->lock);
+    if (!rc && mfn_valid(m)) {
+        p2m_sync(d);
+        page_set_gfn(m, 0, to);
+        if (mfn_valid(old))
+            dom_ram_free(d, old, 0);
+    }
+    return rc;
+}
+
+/* Level for the piece at gfn of an identity range that ends at `end`. */
+static unsigned piece_level(u64 gfn, u64 end)
+{
+    for (unsigned l = p2m_gbpages() ? 3 : 2; l > 1; l--) {
+        u64 n = 1ULL << level_order(l);
+        if (!(gfn & (n - 1)) && end - gfn >= n)
+            return l;
+    }
+    return 1;
+}
+
+int p2m_map_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type)
+{
+    struct p2m *p = d->p2m;
+    u64 s = start >> PAGE_SHIFT, e = ROUND_UP(end, PAGE_SIZE) >> PAGE_SHIFT, gfn = s;
+    unsigned level, l;
+    int rc = 0;
+
+    if (type_has_ref(type) || type == P2M_NONE || e > P2M_GFN_END || s > e)
+        return -EINVAL;
+    spin_lock(&p->lock);
+    while (gfn < e && !rc) {
+        u64 v = *p2m_find(p, gfn, &l);
+        u64 off = gfn & ((1ULL << level_order(l)) - 1);
+        if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) + off == gfn) {
+            gfn += (1ULL << level_order(l)) - off;      /* the same mapping is there already */
+            continue;
+        }
+        level = piece_level(gfn, e);
+        rc = map_piece(d, gfn, gfn, level, type);
+        /* Something smaller may be mapped inside: try smaller pieces, a conflict at 4 KiB is one. */
+        for (; rc == -EEXIST && level > 1; )
+            rc = map_piece(d, gfn, gfn, --level, type);
+        if (!rc) {
+            if (p2m_is_ram(type))
+                page_set_gfn(MFN(gfn), level_order(level), GFN(gfn));
+            gfn += 1ULL << level_order(level);
+        }
+    }
+    spin_unlock(&p->lock);
+    return rc;
+}

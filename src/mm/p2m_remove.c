@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking mappings away. The order is always: clear the entry, invalidate (CPUs, IOMMU, readers without the lock),
+ * only then drop the reference or give the frame up (I-2, I-8). What may need memory (splitting a superpage) comes
+ * before the first change; records are single entries and need none (design rule 6).
+ */
+#include "mm/p2m_internal.h"
+#include "mm/tlb.h"
+
+void p2m_sync(struct domain *d)
+{
+    tlb_flush_domain(d);
+    if (d->iommu)
+        iommu_flush(d);
+    p2m_wait_readers(d);
+}
+
+void p2m_batch_start(struct p2m_batch *b, struct domain *d)
+{
+    b->d = d;
+    b->n = 0;
+    b->dirty = false;
+    b->ram = b->big = 0;
+}
+
+void p2m_batch_finish(struct p2m_batch *b)
+{
+    if (b->dirty)
+        p2m_sync(b->d);
+    for (unsigned i = 0; i < b->n; i++) {
+        if (b->ram >> i & 1)
+            dom_ram_free(b->d, b->put[i], b->big >> i & 1 ? ORDER_2M : ORDER_4K);
+        else
+            page_put(b->put[i]);
+    }
+    p2m_batch_start(b, b->d);
+}
+
+void batch_add(struct p2m_batch *b, mfn_t m, bool ram, unsigned order)
+{
+    if (b->n == P2M_BATCH_MAX)
+        p2m_batch_finish(b);
+    b->ram |= (u64)ram << b->n;
+    b->big |= (u64)(order == ORDER_2M) << b->n;
+    b->put[b->n++] = m;
+    b->dirty = true;
+}
+
+static void unmap_iommu(struct domain *d, u64 gfn, unsigned order)
+{
+    if (d->iommu)
+        for (u64 k = 0; k < 1ULL << order; k++)
+            iommu_unmap(d, GFN(gfn + k));
+}
+
+int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch)
+{
+    struct p2m *p = d->p2m;
+    struct p2m_batch one;
+    unsigned level;
+    int rc = 0;
+
+    if (g.n >= P2M_GFN_END)
+        return -ENOENT;
+    if (!batch) {
+        batch = &one;
+        p2m_batch_start(batch, d);
+    }
+    spin_lock(&p->lock);
+    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
+    u64 e = pe ? *pe : 0;
+    if (!(e & PTE_P)) {
+        rc = -ENOENT;
+    } else if (level != 1 || pte_type(e) != type || p2m_is_ram(type) || (mfn_valid(m) && pte_mfn(e) != m.n)) {
+        rc = -EINVAL;
+    } else {
+        write_once(pe, 0);
+        unmap_iommu(d, g.n, 0);
+        if (type_has_ref(type))
+            batch_add(batch, MFN(pte_mfn(e)), false, 0);
+        batch->dirty = true;
+    }
+    spin_unlock(&p->lock);
+    if (batch == &one)
+        p2m_batch_finish(batch);
+    return rc;
+}
+
+int p2m_remove_ram_batch(struct domain *d, gfn_t g, unsigned order, struct p2m_batch *batch)
+{
+    struct p2m *p = d->p2m;
+    unsigned level;
+    int rc = 0;
+
+    if (g.n >= P2M_GFN_END || (order != ORDER_4K && order != ORDER_2M) || g.n & ((1ULL << order) - 1))
+        return -EINVAL;
+    spin_lock(&p->lock);
+    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
+    if (!pe || !(*pe & PTE_P) || !p2m_is_ram(pte_type(*pe)))
+        rc = -ENOENT;
+    else if (order && level != 2)
+        rc = -EINVAL;
+    else if (!order && level != 1 && !(pe = p2m_walk(p, g.n, 1)))
+        rc = -ENOMEM;               /* the pool cannot take the split: nothing has changed (XSA-222) */
+    if (!rc) {
+        u64 e = *pe;
+        write_once(pe, 0);
+        unmap_iommu(d, g.n, order);
+        batch_add(batch, MFN(pte_mfn(e)), true, order);
+    }
+    spin_unlock(&p->lock);
+    return rc;
+}
+
+int p2m_remove_ram(struct domain *d, gfn_t g)
+{
+    struct p2m_batch b;
+
+    p2m_batch_start(&b, d);
+    int rc = p2m_remove_ram_batch(d, g, ORDER_4K, &b);
+    p2m_batch_finish(&b);
+    return rc == -EINVAL ? -ENOENT : rc;
+}
+
+/* Largest level at which [gfn, end) can be worked on at gfn, given the leaf's level there. */
+static bool covers(u64 gfn, u64 end, unsigned level)
+{
+    u64 n = 1ULL << level_order(level);
+
+    return !(gfn & (n - 1)) && end - gfn >= n;
+}
+
+int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type type)
+{
+    struct p2m *p = d->p2m;
+    u64 s = start >> PAGE_SHIFT, e = ROUND_UP(end, PAGE_SIZE) >> PAGE_SHIFT, gfn;
+    unsigned level;
+    int rc = 0;
+
+    if (p2m_is_ram(type) || type_has_ref(type) || type == P2M_NONE || e > P2M_GFN_END || s > e)
+        return -EINVAL;
+    spin_lock(&p->lock);
+    /* Check: split what reaches over the ends. */
+    for (gfn = s; gfn < e && !rc; ) {
+        u64 v = *p2m_find(p, gfn, &level);
+        if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) == (gfn & ~((1ULL << level_order(level)) - 1)) &&
+            !covers(gfn, e, level)) {
+            rc = p2m_walk(p, gfn, level - 1) ? 0 : -ENOMEM;
+            continue;
+        }
+        gfn = ((gfn >> level_order(level)) + 1) << level_order(level);
+    }
+    /* Act. Entries of another kind (a record mapped there meanwhile) stay. */
+    for (gfn = s; gfn < e && !rc; gfn = ((gfn >> level_order(level)) + 1) << level_order(level)) {
+        u64 *pe = p2m_find(p, gfn, &level), v = *pe;
+        if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) == gfn) {
+            write_once(pe, 0);
+            unmap_iommu(d, gfn, level_order(level));
+        }
+    }
+    spin_unlock(&p->lock);
+    p2m_sync(d);
+    return rc;
+}
+
+int p2m_set_ram_type(struct domain *d, gfn_t g, enum p2m_type type)
+{
+    struct p2m *p = d->p2m;
+    unsigned level;
+    int rc = 0;
+
+    if (!p2m_is_ram(type))
+        return -EINVAL;
+    if (g.n >= P2M_GFN_END)
+        return -ENOENT;
+    spin_lock(&p->lock);
+    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
+    if (!pe || !(*pe & PTE_P) || !p2m_is_ram(pte_type(*pe)))
+        rc = -ENOENT;
+    else if (pte_type(*pe) == type)
+        type = P2M_NONE;            /* as it is: no flush */
+    else if (!(pe = p2m_walk(p, g.n, 1)))
+        rc = -ENOMEM;
+    else if (d->iommu && iommu_map(d, g, MFN(pte_mfn(*pe)), 0, type == P2M_RAM))
+        rc = -ENOMEM;
+    else
+        write_once(pe, p2m_leaf(pte_mfn(*pe), type, 1));
+    spin_unlock(&p->lock);
+    if (!rc && type == P2M_RAM_RO)
+        p2m_sync(d);
+    return rc;
+}
