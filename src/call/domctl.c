@@ -4,6 +4,8 @@
 
 /* One control operation at a time. Never waited for: who does not get it comes again with interrupts open. */
 static struct spinlock domctl_lock = SPINLOCK(RANK_DOMCTL);
+bool domctl_trylock(void) { return spin_trylock(&domctl_lock); }
+void domctl_unlock(void) { spin_unlock(&domctl_lock); }
 
 enum {
     OUT = 1,            /* copy the structure back on success */
@@ -11,6 +13,7 @@ enum {
     NO_DOMAIN = 4,      /* op->domain does not name an existing domain */
     NO_LOCK = 8,        /* only reads, or opens interrupt windows */
     NOT_SELF = 16,      /* -EINVAL on the caller's own domain */
+    LIVE = 32,          /* -EINVAL on a dying domain: gives it something that destruction would miss */
 };
 
 struct domctl_row {
@@ -31,11 +34,11 @@ static const struct domctl_row rows[] = {
     ROW(getdomaininfo, NO_DOMAIN | NO_LOCK | OUT),
     ROW(setvcpuaffinity, 0),
     ROW(shadow_op, NOT_SELF | OUT),
-    ROW(max_mem, 0),
-    ROW(setvcpucontext, NOT_SELF),
+    ROW(max_mem, LIVE),
+    ROW(setvcpucontext, NOT_SELF | LIVE),
     ROW(getvcpucontext, NOT_SELF),
     ROW(getvcpuinfo, NO_LOCK | OUT),
-    ROW(max_vcpus, NOT_SELF),
+    ROW(max_vcpus, NOT_SELF | LIVE),
     ROW(scheduler_op, OUT),
     ROW(setdomainhandle, 0),
     ROW(irq_permission, 0),
@@ -43,24 +46,24 @@ static const struct domctl_row rows[] = {
     ROW(ioport_permission, 0),
     ROW(settimeoffset, 0),
     ROW(getvcpuaffinity, NO_LOCK),
-    ROW(resumedomain, NOT_SELF),
+    ROW(resumedomain, NOT_SELF | LIVE),
     ROW(sendtrigger, 0),
     ROW(gethvmcontext, NOT_SELF | OUT),
-    ROW(sethvmcontext, NOT_SELF),
+    ROW(sethvmcontext, NOT_SELF | LIVE),
     ROW(set_address_size, 0),
     ROW(get_address_size, NO_LOCK | OUT),
-    ROW(set_target, 0),
+    ROW(set_target, LIVE),
     ROW(gethvmcontext_partial, NOT_SELF | OUT),
     ROW(gettscinfo, NO_LOCK | OUT),
-    ROW(settscinfo, NOT_SELF),
+    ROW(settscinfo, NOT_SELF | LIVE),
     ROW(getpageframeinfo3, NO_LOCK | OUT),
     ROW(set_virq_handler, 0),
     ROW(setnodeaffinity, 0),
     ROW(getnodeaffinity, NO_LOCK),
     ROW(get_cpu_policy, OUT),
-    ROW(set_cpu_policy, NOT_SELF | OUT_ALWAYS),
+    ROW(set_cpu_policy, NOT_SELF | OUT_ALWAYS | LIVE),
     ROW(get_paging_mempool_size, NO_LOCK | OUT),
-    ROW(set_paging_mempool_size, 0),
+    ROW(set_paging_mempool_size, LIVE),
     NO(setdebugging, EOPNOTSUPP), NO(debug_op, EOPNOTSUPP),
     NO(hypercall_init, EOPNOTSUPP), NO(subscribe, EOPNOTSUPP),          /* PV domains only */
     NO(set_ext_vcpucontext, EOPNOTSUPP), NO(get_ext_vcpucontext, EOPNOTSUPP),
@@ -92,7 +95,8 @@ static long run(struct call *c, const struct domctl_row *row, struct xen_domctl 
     if (row->flags & NO_LOCK) rc = row->fn(c, d, op);
     else if (!spin_trylock(&domctl_lock)) rc = -ERESTART;
     else {
-        rc = row->fn(c, d, op);
+        /* destroydomain marks the domain under this lock, so the answer stays true. */
+        rc = row->flags & LIVE && d->state != DOM_ALIVE ? -EINVAL : row->fn(c, d, op);
         spin_unlock(&domctl_lock);
     }
     if (d) put_domain(d);

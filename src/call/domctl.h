@@ -7,6 +7,10 @@
  * as the row says. A handler runs under the domctl lock unless its row says otherwise. */
 #define DOMCTL_HANDLER(name) long domctl_##name(struct call *c, struct domain *d, struct xen_domctl *op)
 
+/* The domctl lock, for a handler whose row says NO_LOCK. */
+bool domctl_trylock(void) __must_check;
+void domctl_unlock(void);
+
 /* domctl_domain.c */
 DOMCTL_HANDLER(createdomain);
 DOMCTL_HANDLER(destroydomain);

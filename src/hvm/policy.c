@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Policies of the machine and of domains: built from the host's CPUID, changed within the maximum. */
 #include "cpu/cpu.h"
+#include "hvm/hvm_vcpu.h"
 #include "hvm/policy_private.h"
 
 static struct cpu_policy system_policy[POLICY_NR];
@@ -244,7 +245,10 @@ int policy_domain_set(struct domain *d, const struct cpu_policy *wanted, struct 
     fix_policy(&p, max);
     *d->policy = p;
     struct vcpu *v;
-    for_each_vcpu(d, v) hvm->update_policy(v);
+    for_each_vcpu(d, v) {
+        if (v->hvm) hvm_refresh_limits(v);
+        hvm->update_policy(v);
+    }
     return 0;
 }
 
