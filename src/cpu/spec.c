@@ -7,14 +7,14 @@
 
 u32 spec_flags;
 static struct spec_decision decision;
-static struct spec_options options = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
+static struct spec_options opts = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 
 static int opt_spec_ctrl(const char *v)
 {
     static const struct { const char *name; s8 *var; } words[] = {
-        { "ibpb", &options.ibpb }, { "md-clear", &options.md_clear }, { "l1d-flush", &options.l1d_flush },
-        { "rsb", &options.rsb }, { "ibpb-entry", &options.ibpb_exit }, { "div-scrub", &options.div },
-        { "ssbd", &options.ssbd }, { "ibrs", &options.ibrs }, { "stibp", &options.stibp },
+        { "ibpb", &opts.ibpb }, { "md-clear", &opts.md_clear }, { "l1d-flush", &opts.l1d_flush },
+        { "rsb", &opts.rsb }, { "ibpb-entry", &opts.ibpb_exit }, { "div-scrub", &opts.div },
+        { "ssbd", &opts.ssbd }, { "ibrs", &opts.ibrs }, { "stibp", &opts.stibp },
     };
     int bad = 0;
     while (*v) {
@@ -35,7 +35,7 @@ static int opt_spec_ctrl(const char *v)
         if (i < ARRAY_SIZE(words))
             *words[i].var = val;
         else if ((len == 2 && !strncmp(w, "no", 2)) || (len == 3 && !strncmp(w, "off", 3)) || (len == 1 && *w == '0'))
-            options.all = 0;
+            opts.all = 0;
         else if (!((len == 3 && !strncmp(w, "yes", 3)) || (len == 2 && !strncmp(w, "on", 2)) || (len == 1 && *w == '1')))
             bad = -EINVAL;
         v += n + (v[n] == ',');
@@ -131,7 +131,7 @@ static void print_table(const struct spec_facts *f, bool bleed)
 void spec_init(void)
 {
     struct spec_facts f = facts();
-    decision = spec_decide(&f, &options);
+    decision = spec_decide(&f, &opts);
     bool bleed = setup_cpu();
     print_table(&f, bleed);
     spec_flags = decision.flags;
