@@ -70,7 +70,7 @@ static void print_memory(void)
 
 static void print_banner(void)
 {
-    printk(LOG_ERR, "Helium: %s, build id %.16s, started by %s at %#llx\n", HELIUM_BANNER, build_id_hex,
+    printk(LOG_ERR, "%s, build id %.16s, started by %s at %#llx\n", HELIUM_BANNER, build_id_hex,
            boot_info.entry, (unsigned long long)boot_info.image_start);
     printk(LOG_INFO, "Command line: %s\n", saved_cmdline);
 }
