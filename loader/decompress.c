@@ -15,17 +15,7 @@
 #define CHUNK (128 * 1024)
 static u8 chunk[CHUNK];
 
-static enum loader_status fail(struct sink *s, enum loader_status st, u64 a, u64 b)
-{
-    if (s->status == LOADER_OK) {
-        s->status = st;
-        s->detail[0] = a;
-        s->detail[1] = b;
-    }
-    return s->status;
-}
-
-static enum loader_status corrupt(struct sink *s, u64 code) { return fail(s, LOADER_CORRUPT, code, s->pos); }
+static enum loader_status corrupt(struct sink *s, u64 code) { return sink_fail(s, LOADER_CORRUPT, code, s->pos); }
 
 static enum loader_status run_lzma(lzma_stream *st, const u8 *in, u64 len, struct sink *s)
 {
@@ -38,7 +28,7 @@ static enum loader_status run_lzma(lzma_stream *st, const u8 *in, u64 len, struc
         st->avail_out = CHUNK;
         rc = lzma_code(st, LZMA_RUN);
         if (rc != LZMA_OK && rc != LZMA_STREAM_END)
-            return rc == LZMA_MEM_ERROR ? fail(s, LOADER_NO_MEMORY, lzma_memusage(st), 0) : corrupt(s, rc);
+            return rc == LZMA_MEM_ERROR ? sink_fail(s, LOADER_NO_MEMORY, lzma_memusage(st), 0) : corrupt(s, rc);
         if (!sink_write(s, chunk, CHUNK - st->avail_out))
             return s->status;
     } while (rc != LZMA_STREAM_END && (st->avail_in || !st->avail_out));
@@ -51,7 +41,7 @@ static enum loader_status from_xz(const u8 *in, u64 len, struct sink *s)
     lzma_stream st = LZMA_STREAM_INIT;
 
     if (lzma_stream_decoder(&st, UINT64_MAX, 0) != LZMA_OK)
-        return fail(s, LOADER_NO_MEMORY, 0, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, 0, 0);
     return run_lzma(&st, in, len, s);
 }
 
@@ -60,7 +50,7 @@ static enum loader_status from_lzma(const u8 *in, u64 len, struct sink *s)
     lzma_stream st = LZMA_STREAM_INIT;
 
     if (lzma_alone_decoder(&st, UINT64_MAX) != LZMA_OK)
-        return fail(s, LOADER_NO_MEMORY, 0, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, 0, 0);
     return run_lzma(&st, in, len, s);
 }
 
@@ -70,7 +60,7 @@ static enum loader_status from_gzip(const u8 *in, u64 len, struct sink *s)
     int rc;
 
     if (inflateInit2(&z, 15 + 16) != Z_OK)
-        return fail(s, LOADER_NO_MEMORY, 65536, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, 65536, 0);
     z.next_in = (u8 *)in;
     z.avail_in = (unsigned)len + 4;     /* the size is the end of the gzip trailer */
     do {
@@ -92,7 +82,7 @@ static enum loader_status from_bzip2(const u8 *in, u64 len, struct sink *s)
     int rc;
 
     if (BZ2_bzDecompressInit(&b, 0, 0) != BZ_OK)
-        return fail(s, LOADER_NO_MEMORY, 65536, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, 65536, 0);
     b.next_in = (char *)in;
     b.avail_in = (unsigned)len;
     do {
@@ -100,7 +90,7 @@ static enum loader_status from_bzip2(const u8 *in, u64 len, struct sink *s)
         b.avail_out = CHUNK;
         rc = BZ2_bzDecompress(&b);
         if (rc == BZ_MEM_ERROR)
-            return fail(s, LOADER_NO_MEMORY, 4 << 20, 0);
+            return sink_fail(s, LOADER_NO_MEMORY, 4 << 20, 0);
         if (rc != BZ_OK && rc != BZ_STREAM_END)
             return corrupt(s, (u64)(s64)rc);
         if (!sink_write(s, chunk, CHUNK - b.avail_out))
@@ -120,7 +110,7 @@ static enum loader_status from_lz4(const u8 *in, u64 len, struct sink *s)
     int n;
 
     if (!out)
-        return fail(s, LOADER_NO_MEMORY, block, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, block, 0);
     while (len - pos >= 4 && s->pos < s->total) {
         memcpy(&size, in + pos, 4);
         pos += 4;
@@ -145,7 +135,7 @@ static enum loader_status from_zstd(const u8 *in, u64 len, struct sink *s)
     size_t frame = ZSTD_findFrameCompressedSize(in, len), n;
 
     if (!d || !out)
-        return fail(s, LOADER_NO_MEMORY, s->total, 0);
+        return sink_fail(s, LOADER_NO_MEMORY, s->total, 0);
     if (ZSTD_isError(frame))
         return corrupt(s, -frame);
     n = ZSTD_decompressDCtx(d, out, s->total, in, frame);
@@ -157,7 +147,7 @@ static enum loader_status from_zstd(const u8 *in, u64 len, struct sink *s)
     return s->status;
 }
 
-static enum loader_status from_lzo(const u8 *in, u64 len, struct sink *s) { return fail(s, LOADER_LZO, 0, 0); }
+static enum loader_status from_lzo(const u8 *in, u64 len, struct sink *s) { return sink_fail(s, LOADER_LZO, 0, 0); }
 
 static enum loader_status plain(const u8 *in, u64 len, struct sink *s)
 {
@@ -181,7 +171,7 @@ enum loader_status decompress(const u8 *in, u64 len, struct sink *s)
     unsigned i;
 
     if (len < 16)
-        return fail(s, LOADER_BAD_FILE, len, 0);
+        return sink_fail(s, LOADER_BAD_FILE, len, 0);
     memcpy(&magic, in, 4);
     memcpy(&total, in + len - 4, 4);
     for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
@@ -189,10 +179,10 @@ enum loader_status decompress(const u8 *in, u64 len, struct sink *s)
             continue;
         s->total = formats[i].fn == plain ? len : total;
         if (formats[i].fn != from_lzo && (s->total < 64 || s->total > GiB(1)))
-            return fail(s, LOADER_BAD_FILE, s->total, 0);
+            return sink_fail(s, LOADER_BAD_FILE, s->total, 0);
         return formats[i].fn(in, len - 4, s);
     }
-    return fail(s, LOADER_FORMAT, magic, 0);
+    return sink_fail(s, LOADER_FORMAT, magic, 0);
 }
 
 /* Linux Documentation/x86/boot.rst: setup_sects 0x1f1, payload_offset 0x248, payload_length 0x24c. */

@@ -22,6 +22,8 @@ struct sink {
     u8 head[ELF_HEAD_BYTES];
     u8 notes[NOTES_MAX];
 };
+/* Record the first error; returns it. */
+enum loader_status sink_fail(struct sink *s, enum loader_status st, u64 a, u64 b);
 /* False: stop, s->status says why. */
 bool sink_write(struct sink *s, const u8 *p, u64 n);
 /* All bytes came: clear bss, find the entry. LOADER_OK: elf.start, elf.end, entry are valid. */

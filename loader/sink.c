@@ -5,26 +5,30 @@
 extern void *memcpy(void *d, const void *s, size_t n);
 extern void *memset(void *d, int c, size_t n);
 
-static bool fail(struct sink *s, enum loader_status st, u64 a, u64 b)
+enum loader_status sink_fail(struct sink *s, enum loader_status st, u64 a, u64 b)
 {
     if (s->status == LOADER_OK) {
         s->status = st;
         s->detail[0] = a;
         s->detail[1] = b;
     }
-    return false;
+    return s->status;
 }
 
 static bool parse(struct sink *s)
 {
     unsigned i;
 
-    if (elf_parse(&s->elf, s->head, s->head_len, s->total))
-        return fail(s, LOADER_BAD_ELF, 0, 0);
+    if (elf_parse(&s->elf, s->head, s->head_len, s->total)) {
+        sink_fail(s, LOADER_BAD_ELF, 0, 0);
+        return false;
+    }
     for (i = 0; i < s->elf.nr_loads; i++) {
         const struct elf_segment *l = &s->elf.load[i];
-        if (l->paddr < s->window_start || l->paddr + l->memsz > s->window_end)
-            return fail(s, LOADER_OUTSIDE, l->paddr, l->paddr + l->memsz);
+        if (l->paddr < s->window_start || l->paddr + l->memsz > s->window_end) {
+            sink_fail(s, LOADER_OUTSIDE, l->paddr, l->paddr + l->memsz);
+            return false;
+        }
     }
     for (i = 0; i < s->elf.nr_notes; i++) {
         s->note_at[i] = s->notes_len;
@@ -88,7 +92,7 @@ enum loader_status sink_finish(struct sink *s)
     if (s->status != LOADER_OK)
         return s->status;
     if (s->pos < s->total || !s->parsed) {
-        fail(s, LOADER_SHORT, s->pos, s->total);
+        sink_fail(s, LOADER_SHORT, s->pos, s->total);
         return s->status;
     }
     for (i = 0; i < s->elf.nr_loads; i++) {
@@ -99,8 +103,8 @@ enum loader_status sink_finish(struct sink *s)
         elf_scan_notes(&notes, s->notes + s->note_at[i], s->elf.note[i].filesz);
     s->entry = notes.phys32_entry;
     if (!notes.has_entry)
-        fail(s, LOADER_NO_NOTE, 0, 0);
+        sink_fail(s, LOADER_NO_NOTE, 0, 0);
     else if (s->entry < s->elf.start || s->entry >= s->elf.end)
-        fail(s, LOADER_BAD_ENTRY, s->entry, 0);
+        sink_fail(s, LOADER_BAD_ENTRY, s->entry, 0);
     return s->status;
 }
