@@ -114,6 +114,7 @@ void console_work(void)
 void console_early_init(void)
 {
     uarts[0].on = uart_setup(&uarts[0]);
+    build_id_init();
 }
 
 void console_init(void)

@@ -39,7 +39,7 @@ void debug_key(char key);               /* unknown keys print a hint; `h` lists 
 
 /* Symbolise an address of ours: name and offset, "?" if none. */
 const char *symbol_lookup(u64 addr, u64 *offset);
-extern const char build_id_hex[41];
+extern char build_id_hex[41];           /* filled by console_early_init() */
 const void *build_id(unsigned *len);    /* ELF build-id note bytes */
 void stack_dump(u64 rsp, u64 rbp);
 /* panic and power: honour noreboot */

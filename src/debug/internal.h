@@ -49,6 +49,9 @@ void screen_enable(bool on);
 void screen_write(const char *s, size_t n);     /* nothing while off */
 extern const u8 font_5x7[96][5];                /* columns, LSB on top, from 0x20 */
 
+/* ---- symbols.c ---- */
+void build_id_init(void);
+
 /* ---- console.c ---- */
 /* One finished string to serial, screen and (if ring) the ring. */
 void console_emit(const char *s, size_t n, bool ring);
