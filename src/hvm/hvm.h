@@ -64,6 +64,9 @@ struct hvm_ops {
     void (*set_tsc_offset)(struct vcpu *v, u64 offset, bool trap_rdtsc);
     void (*update_policy)(struct vcpu *v);      /* CPU policy or I/O permission of the domain changed */
     void (*dump)(struct vcpu *v);
+    /* RIP was just moved past an emulated instruction: end the interrupt shadow, raise #DB if RFLAGS.TF. */
+    void (*skipped)(struct vcpu *v);
+    u8 hypercall_insn[3];                       /* VMMCALL or VMCALL, for the hypercall page */
 };
 extern const struct hvm_ops *hvm;   /* chosen at boot */
 
@@ -111,6 +114,17 @@ int hvm_wrmsr(struct vcpu *v, u32 msr, u64 val) __must_check;
 int svm_rdmsr(struct vcpu *v, u32 msr, u64 *val) __must_check;
 int svm_wrmsr(struct vcpu *v, u32 msr, u64 val) __must_check;
 
+/* HVM context records MTRR (per vCPU; PAT included) and TSC_ADJUST. set: 0 or -EINVAL. */
+struct hvm_hw_mtrr;
+void hvm_mtrr_get(struct vcpu *v, struct hvm_hw_mtrr *m);
+int hvm_mtrr_set(struct vcpu *v, const struct hvm_hw_mtrr *m) __must_check;
+u64 hvm_tsc_adjust_get(struct vcpu *v);
+void hvm_tsc_adjust_set(struct vcpu *v, u64 adjust);
+/* d->tsc_offset or d->tsc_mode changed: load it into all vCPUs (none of them running). */
+void hvm_update_tsc(struct domain *d);
+/* Guest TSC = host TSC + this. */
+u64 hvm_tsc_offset(const struct vcpu *v);
+
 /* ---- ports ---- */
 /* size 1, 2, 4. dir: write when `write`. Handlers never fail: absent ports read all ones (R10). */
 typedef void (*pio_fn)(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val, void *arg);
@@ -119,6 +133,11 @@ int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg) __
 /* dom0: let it touch [first, last] directly (no exit), or not. */
 void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow);
 void pio_access(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val);
+/* Who gets ports that no handler claims (device model); default: reads all ones, writes ignored (R10). */
+void pio_set_default(struct domain *d, pio_fn fn, void *arg);
+/* Exit of INS/OUTS: `len` bytes of instruction, address size 2, 4 or 8 bytes. RIP is moved when all is done. */
+void pio_string(struct vcpu *v, u16 port, unsigned size, bool in, bool rep, unsigned addr_size, unsigned seg,
+                unsigned len);
 /* 12 KiB SVM-format permission map of d (1 = exit). */
 const void *pio_bitmap(const struct domain *d);
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits and injections that are the same for every vendor. */
+#include "hvm/hvm_vcpu.h"
+#include "hvm/vlapic.h"
+#include "call/call.h"
+#include "cpu/x86.h"
+#include "sched/sched.h"
+
+void hvm_inject_exception(struct vcpu *v, u8 vector, u32 error)
+{
+    hvm->inject(v, EV_EXCEPTION, vector, error);
+}
+
+void hvm_inject_page_fault(struct vcpu *v, u64 cr2, u32 error)
+{
+    hvm->set_cr2(v, cr2);
+    hvm->inject(v, EV_EXCEPTION, X86_PF, error);
+}
+
+void hvm_inject_nmi(struct vcpu *v)
+{
+    atomic_xchg(&v->hvm->nmi_pending, 1);
+    vcpu_kick(v);
+}
+
+bool hvm_vcpu_runnable(struct vcpu *v)
+{
+    return !read_once(&v->flags) && !read_once(&v->pause_count) && !read_once(&v->dom->pause_count);
+}
+
+void hvm_exit_cpuid(struct vcpu *v)
+{
+    struct cpuid_leaf l;
+    hvm_cpuid(v, (u32)v->regs.rax, (u32)v->regs.rcx, &l);
+    v->regs.rax = l.a;
+    v->regs.rbx = l.b;
+    v->regs.rcx = l.c;
+    v->regs.rdx = l.d;
+}
+
+/* Rule R4: only the kernel may call. A VM86 task counts as user code. */
+bool hvm_hypercall(struct vcpu *v)
+{
+    struct paging_state p;
+    hvm->get_paging(v, &p);
+    if (unlikely(p.cpl != 0)) {
+        v->regs.rax = p.efer & EFER_LMA ? (u64)-EPERM : (u32)-EPERM;
+        return true;
+    }
+    return call_dispatch(v);
+}
+
+void hvm_hlt(struct vcpu *v)
+{
+    if (!hvm_has_pending(v)) vcpu_block(v);
+}
+
+/* HVM_PARAM_TRIPLE_FAULT_REASON: a SHUTDOWN_* code; the default of 0 is read as "reboot", as a PC would do. */
+void hvm_triple_fault(struct vcpu *v)
+{
+    struct domain *d = v->dom;
+    u64 reason = read_once(&d->params[HVM_PARAM_TRIPLE_FAULT_REASON]);
+    if (!reason || reason > SHUTDOWN_MAX) reason = SHUTDOWN_reboot;
+    printk(LOG_WARN, "Domain %u vcpu#%u: triple fault\n", d->id, v->id);
+    hvm->dump(v);
+    domain_shutdown(d, (u8)reason);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * I/O ports. A domain has a sorted table of handlers; what nobody claims goes to the domain's default (a device
+ * model) or reads all ones and ignores writes (R10). Only dom0 has a permission map of its own; all others share
+ * one in which every port exits.
+ */
+#include "hvm/hvm_vcpu.h"
+#include "debug/console.h"
+
+#define IO_BITMAP_SIZE (3 * PAGE_SIZE)          /* APM 2, 15.10.1: 64 K ports and the wrap at the end */
+
+static void *shared_map(void)
+{
+#ifdef HOSTED
+    static u8 map[IO_BITMAP_SIZE] __aligned(4096);
+#else
+    static u8 *map;
+    if (!map) map = kzalloc(IO_BITMAP_SIZE);
+    if (!map) return NULL;
+#endif
+    if (!map[0]) memset(map, 0xff, IO_BITMAP_SIZE);
+    return map;
+}
+
+const void *pio_bitmap(const struct domain *d)
+{
+    return d->hvm->io_bitmap ?: shared_map();
+}
+
+/* Index of the first handler that ends at or after port. */
+static unsigned search(const struct hvm_domain *h, unsigned nr, u32 port)
+{
+    unsigned lo = 0, hi = nr;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (h->pio.h[mid].last < port) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+
+enum cover { COVER_NONE, COVER_ALL, COVER_PART };
+
+/* Does a handler cover [port, port + size)? COVER_ALL: *out is a copy of it. */
+static enum cover find(struct hvm_domain *h, u32 port, unsigned size, struct pio_handler *out)
+{
+    u32 seq, last = port + size - 1;
+    enum cover c;
+    do {
+        seq = load_acquire(&h->pio.seq);
+        unsigned nr = MIN(read_once(&h->pio.nr), PIO_HANDLERS);
+        unsigned i = search(h, nr, port);
+        c = COVER_NONE;
+        if (i < nr && h->pio.h[i].first <= last) {
+            *out = h->pio.h[i];
+            c = out->first <= port && last <= out->last ? COVER_ALL : COVER_PART;
+        }
+        smp_rmb();
+    } while (unlikely((seq & 1) || seq != read_once(&h->pio.seq)));
+    return c;
+}
+
+void pio_access(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val)
+{
+    struct hvm_domain *h = v->dom->hvm;
+    struct pio_handler e;
+    enum cover c = find(h, port, size, &e);
+
+    if (c == COVER_PART && size > 1) {          /* byte by byte, as the bus would split it */
+        u32 all = 0;
+        for (unsigned i = 0; i < size; i++) {
+            u32 b = *val >> (8 * i) & 0xff;
+            pio_access(v, (u16)(port + i), 1, write, &b);
+            all |= (b & 0xff) << (8 * i);
+        }
+        if (!write) *val = all;
+        return;
+    }
+    if (!write) *val = size == 4 ? ~0u : (1u << (8 * size)) - 1;
+    if (c == COVER_ALL) e.fn(v, port, size, write, val, e.arg);
+    else if (h->pio.fn) h->pio.fn(v, port, size, write, val, h->pio.arg);
+    if (!write && size < 4) *val &= (1u << (8 * size)) - 1;
+}
+
+static void bitmap_set(struct hvm_domain *h, u16 first, u16 last, bool exit)
+{
+    u64 *m = h->io_bitmap;
+    if (!m) return;
+    for (u32 p = first; p <= last; p++) {
+        if (exit) bit_set(m, p);
+        else bit_clear(m, p);
+    }
+}
+
+int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg)
+{
+    struct hvm_domain *h = d->hvm;
+    unsigned nr = h->pio.nr, i = search(h, nr, first);
+    if (last < first) return -EINVAL;
+    if (nr == PIO_HANDLERS) return -ENOMEM;
+    if (i < nr && h->pio.h[i].first <= last) return -EEXIST;
+    write_once(&h->pio.seq, h->pio.seq + 1);
+    smp_wmb();
+    memmove(&h->pio.h[i + 1], &h->pio.h[i], (nr - i) * sizeof(h->pio.h[0]));
+    h->pio.h[i] = (struct pio_handler){ first, last, fn, arg };
+    write_once(&h->pio.nr, nr + 1);
+    store_release(&h->pio.seq, h->pio.seq + 1);
+    bitmap_set(h, first, last, true);
+    return 0;
+}
+
+/* Ports with a handler stay intercepted whatever is asked. Domains without a map of their own own no devices. */
+void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow)
+{
+    struct hvm_domain *h = d->hvm;
+    struct pio_handler e;
+    if (!h->io_bitmap) return;
+    for (u32 p = first; p <= last; p++)
+        bitmap_set(h, (u16)p, (u16)p, !allow || find(h, p, 1, &e) != COVER_NONE);
+}
+
+void pio_set_default(struct domain *d, pio_fn fn, void *arg)
+{
+    d->hvm->pio.arg = arg;
+    d->hvm->pio.fn = fn;
+}
+
+/* ---- ports that every domain has ---- */
+
+/* Debug port: bytes make a line of the domain's console output (hvmloader, firmware, test kernels). */
+static void debug_port(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val, void *arg)
+{
+    struct domain *d = v->dom;
+    char line[sizeof(d->serial_line)], c = (char)*val;
+    bool flush = false;
+    if (!write) return;
+    if (c != '\n' && c != '\t' && (c < 32 || c > 126)) return;
+    spin_lock(&d->lock);
+    if (c != '\n') d->serial_line[d->serial_len++] = c;
+    if (c == '\n' || d->serial_len >= sizeof(d->serial_line) - 1) {
+        d->serial_line[d->serial_len] = 0;
+        memcpy(line, d->serial_line, d->serial_len + 1);
+        d->serial_len = 0;
+        flush = true;
+    }
+    spin_unlock(&d->lock);
+    if (flush) console_guest_line(d->id, line);
+}
+
+/* Counter 2 of a PIT that does not exist. Linux polls it up to 100,000 times while it reads FFh
+ * (arch/x86/kernel/tsc.c, quick_pit_calibrate); any other value ends that at once. */
+static void absent_pit(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val, void *arg)
+{
+    if (!write) *val = 0;
+}
+
+int pio_domain_init(struct domain *d)
+{
+    struct hvm_domain *h = d->hvm;
+    int rc;
+    if (d->is_hwdom) {
+        h->io_bitmap = kzalloc(IO_BITMAP_SIZE);
+        if (!h->io_bitmap) return -ENOMEM;
+        memset(h->io_bitmap, 0xff, IO_BITMAP_SIZE);
+    } else if (!shared_map()) {
+        return -ENOMEM;
+    }
+    if ((rc = pio_register(d, 0xe9, 0xe9, debug_port, NULL))) return rc;
+    if (!d->is_hwdom && !(d->emulation_flags & XEN_X86_EMU_PIT)) rc = pio_register(d, 0x42, 0x42, absent_pit, NULL);
+    return rc;
+}
+
+void pio_domain_destroy(struct domain *d)
+{
+    kfree(d->hvm->io_bitmap);
+    d->hvm->io_bitmap = NULL;
+}
