@@ -130,6 +130,7 @@ static void print_table(const struct spec_facts *f, bool bleed)
 
 void spec_init(void)
 {
+    ucode_init();                   /* first: it may bring the means */
     struct spec_facts f = facts();
     decision = spec_decide(&f, &opts);
     bool bleed = setup_cpu();

@@ -160,7 +160,7 @@ static u32 hex8(const u8 *p)
     u32 v = 0;
     for (unsigned i = 0; i < 8; i++) {
         u8 c = p[i];
-        u32 d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10u : 99;
+        u32 d = c >= '0' && c <= '9' ? c - (u32)'0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - (u32)'a' + 10 : 99;
         if (d == 99)
             return ~0u;
         v = v << 4 | d;
@@ -272,6 +272,7 @@ void ucode_init(void)
     keep_patch();
     load_here();
     printk(LOG_INFO, "Microcode: revision 0x%08x -> 0x%08x\n", old, revision());
+    cpuid_init();                   /* new microcode, new features */
 }
 
 void ucode_init_ap(void)
