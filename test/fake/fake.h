@@ -28,8 +28,10 @@ struct domain *fake_domain(u16 id, u64 ram_pages);
 struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus);
 /* Undo fake_domain() made by hand: p2m, vCPUs, struct. All RAM must come back. */
 void fake_domain_destroy(struct domain *d);
-/* By id, without a reference (only domains made by hand); NULL if none. */
+/* By id, without a reference (domains made with fake_domain()); NULL if none. */
 struct domain *fake_find_domain(u16 id);
+/* n-th domain made with fake_domain(), NULL past the end. */
+struct domain *fake_domain_nth(unsigned n);
 /* Address in the window of a byte of d's RAM; NULL if nothing is mapped there. No reference: tests only. */
 void *fake_guest_ptr(struct domain *d, gpa_t gpa);
 

@@ -10,8 +10,36 @@ static struct domain *doms[MAX_DOMS];
 
 /* Present only if domain.c was linked for another reason. */
 extern __typeof__(domain_create) domain_create __attribute__((weak));
+extern __typeof__(vcpu_create) vcpu_create __attribute__((weak));
+extern __typeof__(dom_init) dom_init __attribute__((weak));
+extern __typeof__(domain_destroy) domain_destroy __attribute__((weak));
+extern __typeof__(put_domain) put_domain __attribute__((weak));
 
-void fake_domains_reset(void) { memset(doms, 0, sizeof(doms)); }
+void fake_domains_reset(void)
+{
+    memset(doms, 0, sizeof(doms));
+    if (dom_init)
+        dom_init();
+}
+
+static void remember(struct domain *d)
+{
+    for (unsigned i = 0; i < MAX_DOMS; i++) {
+        if (!doms[i]) {
+            doms[i] = d;
+            return;
+        }
+    }
+    panic("fake: too many domains\n");
+}
+
+struct domain *fake_domain_nth(unsigned n)
+{
+    for (unsigned i = 0; i < MAX_DOMS; i++)
+        if (doms[i] && !n--)
+            return doms[i];
+    return NULL;
+}
 
 struct domain *fake_find_domain(u16 id)
 {
@@ -47,13 +75,7 @@ static struct domain *create_by_hand(u16 id, unsigned nr_vcpus)
         d->vcpu[i] = v;
     }
     d->shared_info = page_alloc();
-    for (unsigned i = 0; i < MAX_DOMS; i++) {
-        if (!doms[i]) {
-            doms[i] = d;
-            return d;
-        }
-    }
-    panic("fake: too many domains\n");
+    return d;
 }
 
 static struct domain *create(u16 id, unsigned nr_vcpus)
@@ -66,6 +88,9 @@ static struct domain *create(u16 id, unsigned nr_vcpus)
         return create_by_hand(id, nr_vcpus);
     if (domain_create(id, &cfg, &d) || p2m_pool_set(d, MiB(1)))
         panic("fake: domain_create failed\n");
+    for (unsigned i = 0; i < nr_vcpus; i++)
+        if (!d->vcpu[i] && vcpu_create(d, i))
+            panic("fake: vcpu_create failed\n");
     return d;
 }
 
@@ -73,6 +98,7 @@ struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus)
 {
     struct domain *d = create(id, nr_vcpus);
 
+    remember(d);
     d->max_pages = ram_pages;
     for (u64 g = 0; g < ram_pages; ) {
         unsigned order = g % 512 == 0 && ram_pages - g >= 512 ? ORDER_2M : ORDER_4K;
@@ -92,13 +118,21 @@ void fake_domain_destroy(struct domain *d)
 {
     int rc;
 
+    for (unsigned i = 0; i < MAX_DOMS; i++)
+        if (doms[i] == d)
+            doms[i] = NULL;
+    if (domain_create) {
+        do
+            rc = domain_destroy(d);
+        while (rc == -ERESTART);
+        put_domain(d);
+        return;
+    }
     d->state = DOM_DYING;
     do
         rc = p2m_destroy(d);
     while (rc == -ERESTART);
-    for (unsigned i = 0; i < MAX_DOMS; i++)
-        if (doms[i] == d)
-            doms[i] = NULL;
+    p2m_free(d);
     for (unsigned i = 0; i < d->max_vcpus; i++) {
         for (unsigned c = 0; c < nr_cpus; c++)
             if (cpus[c]->curr == d->vcpu[i])
