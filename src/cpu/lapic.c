@@ -67,8 +67,8 @@ static void icr_write(u32 dest, u32 low)
     wr(REG_ICR, low);
 }
 
-void lapic_ipi(u32 apic_id, u32 mode_vector) { icr_write(apic_id, mode_vector | ICR_ASSERT); }
-void lapic_ipi_others(u32 mode_vector) { icr_write(0, mode_vector | ICR_ASSERT | ICR_OTHERS); }
+void lapic_send(u32 apic_id, u32 mode_vector) { icr_write(apic_id, mode_vector | ICR_ASSERT); }
+void lapic_send_others(u32 mode_vector) { icr_write(0, mode_vector | ICR_ASSERT | ICR_OTHERS); }
 
 /* Everything off or to us; also called with whatever state the firmware left. */
 static void setup(void)

@@ -115,11 +115,11 @@ static bool wait_state(u32 state, u64 timeout_ns)
 static bool send_start(u32 apic_id, paddr_t page)
 {
     u64 t0 = now_ns();
-    lapic_ipi(apic_id, ICR_INIT);
+    lapic_send(apic_id, ICR_INIT);
     delay_ns(10000);
     bool up = false;
     for (unsigned try = 0; try < 2 && !up; try++) {
-        lapic_ipi(apic_id, ICR_STARTUP | (u32)(page >> PAGE_SHIFT));
+        lapic_send(apic_id, ICR_STARTUP | (u32)(page >> PAGE_SHIFT));
         up = wait_state(AP_RUNNING, try ? START_TIMEOUT_NS : 100000000ULL);
     }
     boot_wait_ns += now_ns() - t0;
@@ -202,7 +202,7 @@ static void call_irq(void *arg, unsigned vector)
 void smp_kick(unsigned cpu)
 {
     if (cpu < nr_cpus && cpu != this_cpu()->id)
-        lapic_ipi(cpus[cpu]->apic_id, ICR_FIXED | VEC_KICK);
+        lapic_send(cpus[cpu]->apic_id, ICR_FIXED | VEC_KICK);
 }
 
 void smp_call_all(void (*fn)(void *), void *arg)
@@ -212,7 +212,7 @@ void smp_call_all(void (*fn)(void *), void *arg)
     store_release(&call_pending, nr_cpus - 1);
     for (unsigned i = 0; i < nr_cpus; i++)
         if (i != this_cpu()->id)
-            lapic_ipi(cpus[i]->apic_id, ICR_FIXED | VEC_CALL);
+            lapic_send(cpus[i]->apic_id, ICR_FIXED | VEC_CALL);
     fn(arg);
     while (load_acquire(&call_pending))
         cpu_relax();
@@ -250,7 +250,7 @@ bool smp_nmi_call(unsigned cpu, void (*fn)(void))
     nmi_call.fn = fn;
     nmi_call.cpu = cpu;
     store_release(&nmi_call.state, 1u);
-    lapic_ipi(cpus[cpu]->apic_id, ICR_NMI);
+    lapic_send(cpus[cpu]->apic_id, ICR_NMI);
     u64 end = now_ns() + 1000000000ULL;
     while (load_acquire(&nmi_call.state) && now_ns() < end)
         cpu_relax();
@@ -262,7 +262,7 @@ void smp_stop_others(void)
     if (nr_cpus <= 1)
         return;
     store_release(&stop_all, 1u);
-    lapic_ipi_others(ICR_NMI);
+    lapic_send_others(ICR_NMI);
     for (unsigned i = 0; i < 100000000 && load_acquire(&nr_stopped) < nr_cpus - 1; i++)
         cpu_relax();
 }
