@@ -14,8 +14,6 @@
 #include "pci/pci.h"
 #include "sched/sched.h"
 
-bool dom0_keep_frames;
-
 void dom0_fail(const char *fmt, ...)
 {
     char line[256];
@@ -73,32 +71,32 @@ static void create_domain(struct dom0_build *b)
 
 /* ---- memory ---- */
 
-static bool inside(const struct dom0_module *m, paddr_t start, paddr_t end)
-{
-    return start >= m->at.start && end <= m->at.end;
-}
-
-static bool touches(const struct dom0_module *m, paddr_t start, paddr_t end)
-{
-    return start < m->at.end && end > m->at.start;
-}
-
-/* The modules' pages are in use until now; those that dom0 gets change hands with their contents. */
+/* Pages of the boot modules are still in use: they are promised to dom0 here and taken by take_old_places(). */
 static bool take_ram(void *ctx, paddr_t start, paddr_t end)
 {
     struct dom0_build *b = ctx;
-    struct dom0_module *mod[2] = { &b->kernel, &b->initrd };
+    const struct dom0_range old[] = { b->kernel.at, b->initrd.at };
     unsigned i;
 
-    for (i = 0; i < 2; i++) {
-        if (!touches(mod[i], start, end))
+    for (i = 0; i < ARRAY_SIZE(old); i++) {
+        if (start >= old[i].end || end <= old[i].start)
             continue;
-        if (!inside(mod[i], start, end))
-            return false;           /* asked again in smaller pieces */
-        ram_release(start, end);
-        break;
+        return start >= old[i].start && end <= old[i].end;      /* partly: asked again in smaller pieces */
     }
     return dom_ram_take(b->d, start, end);
+}
+
+/* The modules were copied: their old pages become dom0's if promised, and free otherwise. Page by page, because
+ * the heap may have grown into one of them meanwhile. */
+static void take_old_place(struct dom0_build *b, struct dom0_range old)
+{
+    paddr_t p;
+
+    ram_release(old.start, old.end);
+    for (p = old.start; p < old.end; p += PAGE_SIZE)
+        if (dom0_map_owns(&b->map, p) && !dom_ram_take(b->d, p, p + PAGE_SIZE) &&
+            !dom0_map_retype(&b->map, p, p + PAGE_SIZE, MEM_UNUSABLE))
+            dom0_fail("the page at %lx was lost while its memory was laid out", (unsigned long)p);
 }
 
 /* dom0's p2m holds its RAM in large pages; what needs small tables is the scratch area and BARs. */
@@ -136,10 +134,21 @@ static void make_memory(struct dom0_build *b)
     if (b->map.scratch.start == b->map.scratch.end)
         printk(LOG_WARN, "dom0: no 128 MiB of RAM could be left out of its memory map: grant mappings may "
                "collide with PCI devices\n");
-    for (i = 0; i < b->map.nr; i++)
-        if (b->map.e[i].type == MEM_RAM &&
-            p2m_map_identity(b->d, b->map.e[i].start, b->map.e[i].end, P2M_RAM))
-            dom0_fail("no memory for the page tables of %lu MiB of RAM", (unsigned long)(b->map.ram_bytes >> 20));
+}
+
+/* RAM proper and the RAM that was put aside for ACPI tables. */
+static void map_memory(struct dom0_build *b)
+{
+    unsigned i;
+    int rc;
+
+    rc = p2m_map_identity(b->d, b->acpi.start, b->acpi.end, P2M_RAM);
+    for (i = 0; i < b->map.nr && !rc; i++)
+        if (b->map.e[i].type == MEM_RAM)
+            rc = p2m_map_identity(b->d, b->map.e[i].start, b->map.e[i].end, P2M_RAM);
+    if (rc)
+        dom0_fail("no memory for the page tables of %lu MiB of RAM (error %d)",
+                  (unsigned long)(b->map.ram_bytes >> 20), rc);
 }
 
 /* XENMEM_memory_map reads this copy. */
@@ -227,6 +236,15 @@ static void read_modules(struct dom0_build *b)
         dom0_fail("its command line is longer than %u characters", DOM0_CMDLINE_MAX - 1);
 }
 
+static void move_modules(struct dom0_build *b)
+{
+    struct dom0_range kernel = b->kernel.at, initrd = b->initrd.at;
+
+    dom0_place_modules(b);
+    take_old_place(b, kernel);
+    take_old_place(b, initrd);
+}
+
 void dom0_create(void)
 {
     static struct dom0_build build;     /* large; used once */
@@ -242,8 +260,9 @@ void dom0_create(void)
     make_memory(b);
     acpi_input(b, &acpi, tables, ARRAY_SIZE(tables));
     place_acpi(b, &acpi);
+    move_modules(b);
+    map_memory(b);
     publish_map(b);
-    dom0_place_modules(b);
     b->rsdp = dom0_acpi_write(phys_to_virt(b->acpi.start), b->acpi.start, &acpi);
     if (!b->bzimage)
         dom0_kernel_load(b);

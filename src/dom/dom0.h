@@ -9,9 +9,6 @@
 /* Build dom0 from boot_info's modules and let it go (it runs once run_loop() starts). Whatever makes that
  * impossible is told in one line that says what was found and what is needed; then the machine halts. */
 void dom0_create(void);
-/* Without an IOMMU: a frame that dom0 gives up (balloon) must stay dom0's, a device may still write to it. */
-extern bool dom0_keep_frames;
-
 /* Ports of the PIT for a domain that has none: 0x42 reads 0, so that Linux's quick calibration ends at once
  * instead of polling 100,000 times (quick_pit_calibrate stops at any value but 0xff). 0 or -ENOMEM, -EEXIST. */
 int no_pit_init(struct domain *d) __must_check;

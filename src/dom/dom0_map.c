@@ -232,25 +232,67 @@ void dom0_map_make(struct dom0_map *m, const struct dom0_map_request *rq)
     }
 }
 
+static void insert_entry(struct dom0_map *m, unsigned at, struct boot_range r)
+{
+    unsigned j;
+
+    for (j = m->nr++; j > at; j--)
+        m->e[j] = m->e[j - 1];
+    m->e[at] = r;
+}
+
+bool dom0_map_retype(struct dom0_map *m, paddr_t start, paddr_t end, u32 type)
+{
+    unsigned i;
+
+    for (i = 0; i < m->nr; i++)
+        if (m->e[i].type == MEM_RAM && start >= m->e[i].start && end <= m->e[i].end)
+            break;
+    if (i == m->nr || start >= end || m->nr + 2 > DOM0_MAP_MAX)
+        return false;
+    if (end < m->e[i].end)
+        insert_entry(m, i + 1, (struct boot_range){ end, m->e[i].end, MEM_RAM });
+    m->e[i].end = start;
+    m->ram_bytes -= end - start;
+    if (i + 1 < m->nr && m->e[i + 1].start == end && m->e[i + 1].type == type)
+        m->e[i + 1].start = start;
+    else
+        insert_entry(m, i + 1, (struct boot_range){ start, end, type });
+    if (m->e[i].start == m->e[i].end) {     /* nothing left of it */
+        for (m->nr--; i < m->nr; i++)
+            m->e[i] = m->e[i + 1];
+    }
+    return true;
+}
+
 paddr_t dom0_map_carve(struct dom0_map *m, u64 bytes, u32 type)
 {
-    unsigned i, j;
+    unsigned i, k;
 
     bytes = ROUND_UP(bytes, PAGE_SIZE);
-    for (i = m->nr; i-- > 0;) {
-        struct boot_range *r = &m->e[i];
-        if (r->type != MEM_RAM || r->start < MiB(1) || r->end > GiB(4) || r->end - r->start < MAX(MiB(8), 2 * bytes))
+    for (k = 0; k < ARRAY_SIZE(m->carved) && m->carved[k].end; k++)
+        ;
+    for (i = m->nr; i-- > 0 && k < ARRAY_SIZE(m->carved);) {
+        const struct boot_range *r = &m->e[i];
+        paddr_t start = r->end - bytes, end = r->end;
+        if (r->type != MEM_RAM || r->start < MiB(1) || end > GiB(4) || end - r->start < MAX(MiB(8), 2 * bytes))
             continue;
-        if (m->nr == DOM0_MAP_MAX)
+        if (!dom0_map_retype(m, start, end, type))
             return 0;
-        for (j = m->nr++; j > i + 1; j--)
-            m->e[j] = m->e[j - 1];
-        r->end -= bytes;
-        m->e[i + 1] = (struct boot_range){ r->end, r->end + bytes, type };
-        m->ram_bytes -= bytes;
-        return r->end;
+        m->carved[k] = (struct dom0_range){ start, end };
+        return start;
     }
     return 0;
+}
+
+bool dom0_map_owns(const struct dom0_map *m, paddr_t p)
+{
+    unsigned k;
+
+    for (k = 0; k < ARRAY_SIZE(m->carved); k++)
+        if (p >= m->carved[k].start && p < m->carved[k].end)
+            return true;
+    return dom0_map_is_ram(m, p, p + PAGE_SIZE);
 }
 
 paddr_t dom0_map_find(const struct dom0_map *m, u64 size, u64 align, paddr_t below,

@@ -16,6 +16,7 @@ struct dom0_map {
     struct boot_range e[DOM0_MAP_MAX];  /* sorted, not overlapping */
     u64 ram_bytes;                  /* sum of the RAM entries */
     struct dom0_range scratch;      /* hole backed by host RAM that dom0 does not get; start == end: none */
+    struct dom0_range carved[2];    /* by dom0_map_carve(): dom0's RAM under another type */
     bool overflow;                  /* the table was too small: entries at the end were dropped */
 };
 
@@ -36,5 +37,9 @@ paddr_t dom0_map_carve(struct dom0_map *m, u64 bytes, u32 type);
  * Page 0 and the rest below 1 MiB are never used. */
 paddr_t dom0_map_find(const struct dom0_map *m, u64 size, u64 align, paddr_t below,
                       const struct dom0_range *avoid, unsigned nr_avoid);
+/* Give [start, end), which lies in one RAM entry, another type. False: no room in the table; nothing changed. */
+bool dom0_map_retype(struct dom0_map *m, paddr_t start, paddr_t end, u32 type);
+/* Is the page at p RAM that dom0 was given, whatever it is used for? */
+bool dom0_map_owns(const struct dom0_map *m, paddr_t p);
 /* Is all of [start, end) RAM? */
 bool dom0_map_is_ram(const struct dom0_map *m, paddr_t start, paddr_t end);

@@ -24,41 +24,34 @@ paddr_t dom0_place(struct dom0_build *b, u64 size, u64 align, paddr_t below)
     return dom0_map_find(&b->map, size, align, below, avoid, n);
 }
 
-static bool in_footprint(const struct dom0_build *b, const struct dom0_module *m)
-{
-    return m->at.start < b->footprint.end && b->footprint.start < m->at.end;
-}
-
-/* Copy a module to a free place below 4 GiB; its old pages, unless dom0 has them, become free. */
+/* Copy a module to a free place in dom0's RAM below 4 GiB. Always: where the boot loader left it, it may be in the
+ * kernel's way, and until it is copied its pages cannot change owner without danger. */
 static void move_module(struct dom0_build *b, struct dom0_module *m, const char *what)
 {
-    struct dom0_range old = m->at;
-    u64 len = old.end - old.start, off = m->addr - old.start;
-    paddr_t at = dom0_place(b, len, PAGE_SIZE, GiB(4)), p;
+    u64 len = m->at.end - m->at.start, off = m->addr - m->at.start;
+    paddr_t at = dom0_place(b, len, PAGE_SIZE, GiB(4));
 
     if (!at)
         dom0_fail("no room for the %s: %lu KiB in one piece below 4 GiB are needed beside the kernel "
                   "(dom0 has %lu MiB)", what, (unsigned long)(len >> 10), (unsigned long)(b->map.ram_bytes >> 20));
-    memmove(phys_to_virt(at), phys_to_virt(old.start), len);
+    memcpy(phys_to_virt(at), phys_to_virt(m->at.start), len);
     m->at = (struct dom0_range){ at, at + len };
     m->addr = at + off;
-    for (p = old.start; p < old.end; p += PAGE_SIZE)
-        if (page_owner(MFN(p >> PAGE_SHIFT)) != b->d)
-            ram_release(p, p + PAGE_SIZE);
 }
 
 void dom0_place_modules(struct dom0_build *b)
 {
+    struct dom0_range old = b->kernel.at;
+
     if (!dom0_map_is_ram(&b->map, b->footprint.start, b->footprint.end))
         dom0_fail("the kernel must lie at %lx-%lx, which is not all RAM of dom0 (it has %lu MiB; see dom0_mem=, "
                   "and whether firmware or boot loader use that place)", (unsigned long)b->footprint.start,
                   (unsigned long)b->footprint.end - 1, (unsigned long)(b->map.ram_bytes >> 20));
-    if (b->initrd.size && (in_footprint(b, &b->initrd) || b->initrd.at.end > GiB(4) ||
-                           !dom0_map_is_ram(&b->map, b->initrd.at.start, b->initrd.at.end)))
+    move_module(b, &b->kernel, "kernel file");
+    b->boot = old;                  /* not to be reused yet: its pages are not dom0's */
+    if (b->initrd.size)
         move_module(b, &b->initrd, "initrd");
-    if (in_footprint(b, &b->kernel) || b->kernel.at.end > GiB(4) ||
-        !dom0_map_is_ram(&b->map, b->kernel.at.start, b->kernel.at.end))
-        move_module(b, &b->kernel, "kernel file");
+    b->boot = (struct dom0_range){ 0, 0 };
 }
 
 static unsigned fill_memmap(const struct dom0_build *b, struct hvm_memmap_table_entry *e)

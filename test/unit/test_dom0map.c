@@ -190,6 +190,27 @@ static void places(void **st)
     assert_int_equal(dom0_map_find(&m, 0, PAGE_SIZE, GiB(4), avoid, 2), 0);
 }
 
+static void retype(void **st)
+{
+    static struct dom0_map m;
+    u64 ram;
+
+    make(&m, &hosts[7]);
+    ram = m.ram_bytes;
+    assert_true(dom0_map_retype(&m, MiB(100), MiB(100) + 4096, MEM_UNUSABLE));      /* middle */
+    assert_int_equal(m.ram_bytes, ram - 4096);
+    assert_int_equal(at(&m, MiB(100))->type, MEM_UNUSABLE);
+    assert_true(dom0_map_owns(&m, MiB(100) - 4096) && !dom0_map_owns(&m, MiB(100)) && dom0_map_owns(&m, MiB(100) + 4096));
+    assert_true(dom0_map_retype(&m, MiB(100) - 4096, MiB(100), MEM_UNUSABLE));      /* end of a piece: merges */
+    assert_int_equal(at(&m, MiB(100))->start, MiB(100) - 4096);
+    assert_true(dom0_map_retype(&m, 0, 0x9f000, MEM_UNUSABLE));                     /* a whole piece */
+    assert_int_equal(at(&m, 0)->type, MEM_UNUSABLE);
+    assert_int_equal(at(&m, 0x9e000)->type, MEM_UNUSABLE);
+    assert_false(dom0_map_retype(&m, 0, 4096, MEM_UNUSABLE));
+    assert_false(dom0_map_retype(&m, MiB(90), MiB(110), MEM_UNUSABLE));
+    assert_true(dom0_map_owns(&m, dom0_map_carve(&m, 4096, MEM_ACPI)));
+}
+
 /* ---- options ---- */
 static u64 mem(const char *opt, u64 total, u64 avail)
 {
@@ -282,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy), cmocka_unit_test(low_dom0_has_a_large_hole), cmocka_unit_test(places),
+        cmocka_unit_test(retype),
         cmocka_unit_test(dom0_mem), cmocka_unit_test(max_vcpus), cmocka_unit_test(random_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
