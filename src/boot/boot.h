@@ -19,6 +19,7 @@ struct boot_info {
     unsigned nr_mmap;
     struct boot_range mmap[BOOT_MAX_MMAP];          /* sorted, non-overlapping */
     paddr_t rsdp;                   /* 0: search below 1 MiB */
+    paddr_t ucode; u64 ucode_size;  /* microcode file of its own (EFI: ucode=), 0 if none */
     paddr_t image_start, image_end; /* where the hypervisor lies */
     u64 efi_system_table;           /* 0 if not EFI */
     u64 efi_memmap; u32 efi_memmap_size, efi_memdesc_size, efi_memdesc_version;

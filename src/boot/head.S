@@ -16,6 +16,7 @@
 #define PTE_2M          0x083
 #define STACK_SIZE      0x8000
 #define COM1            0x3f8
+#define BOOT_MAGIC_EFI  0x20494645      /* start.h */
 
 /* Distance from start32, whose physical address is in EBP / RBP wherever the image was put. */
 #define rva(x)          ((x) - start32)
@@ -185,33 +186,92 @@ die32:  mov     $(serial_setup_end - serial_setup) / 2, %ecx
         /* Still at the physical address, on the physical stack with the frame of 32-bit words. */
 entered64:
         mov     $0x10, %eax
+        mov     %eax, %ss
+        mov     (%rsp), %r12d           /* magic */
+        mov     4(%rsp), %r13d          /* information */
+        mov     8(%rsp), %r14           /* TSC */
+        lea     _start_image(%rip), %r15
+        movabs  $high, %rax
+        jmp     *%rax
+
+        /* At the link address, with R12 = magic, R13 = information, R14 = TSC, R15 = physical address of the image. */
+high:   lea     boot_stack_top(%rip), %rsp
+        lgdt    boot_gdtr(%rip)
+        mov     $0x10, %eax
         mov     %eax, %ds
         mov     %eax, %es
         mov     %eax, %ss
         xor     %eax, %eax
         mov     %eax, %fs
         mov     %eax, %gs
-        mov     (%rsp), %r12d           /* magic */
-        mov     4(%rsp), %r13d          /* information */
-        mov     8(%rsp), %r14           /* TSC */
-        lea     _start_image(%rip), %r15
-        movabs  $1f, %rax
-        jmp     *%rax
-1:      lea     boot_stack_top(%rip), %rsp
-        lgdt    boot_gdtr(%rip)
+        push    $8
+        lea     1f(%rip), %rax
+        push    %rax
+        lretq
+1:      cmp     $BOOT_MAGIC_EFI, %r12d
+        je      2f                      /* boot_info is filled, .bss was cleared by the loader */
         lea     __bss_start(%rip), %rdi
         lea     __bss_end(%rip), %rcx
         sub     %rdi, %rcx
         shr     $3, %rcx
         xor     %eax, %eax
         rep stosq
-        mov     %r12d, %edi
+2:      mov     %r12d, %edi
         mov     %r13, %rsi
         mov     %r14, %rdx
         mov     %r15, %rcx
         xor     %ebp, %ebp
         call    boot_start
         ud2
+
+        /* RCX = image handle, RDX = system table; RSI, RDI, RBX, RBP, R12-R15 belong to the firmware. */
+        .globl  start_efi
+start_efi:
+        push    %rbp
+        mov     %rsp, %rbp
+        push    %rsi
+        push    %rdi
+        mov     %rcx, %rdi
+        mov     %rdx, %rsi
+        rdtsc
+        shl     $32, %rdx
+        or      %rax, %rdx
+        and     $-16, %rsp              /* boot_tsc in RDX; the C code keeps RBX, RBP, R12-R15 */
+        call    efi_main
+        mov     -8(%rbp), %rsi
+        mov     -16(%rbp), %rdi
+        leave
+        ret
+
+        /* EAX = magic, EBX = information, GRUB's stack. */
+        .globl  start_mb2_efi
+start_mb2_efi:
+        cld
+        mov     %eax, %edi
+        mov     %ebx, %esi
+        rdtsc
+        shl     $32, %rdx
+        or      %rax, %rdx
+        and     $-16, %rsp
+        call    efi_mb2_main
+1:      hlt
+        jmp     1b
+
+        /* RDI = CR3, RSI = base of the image, RDX = TSC. This code is mapped one to one by the new tables. */
+        .globl  efi_handover
+efi_handover:
+        cli
+        cld
+        mov     $BOOT_MAGIC_EFI, %r12d
+        xor     %r13d, %r13d
+        mov     %rdx, %r14
+        mov     %rsi, %r15
+        mov     %cr4, %rax
+        and     $~0x20080, %rax         /* PGE, PCIDE: nothing of the firmware's translations may survive */
+        mov     %rax, %cr4
+        movabs  $high, %rax
+        mov     %rdi, %cr3
+        jmp     *%rax
 
         /* void image_move(void *to, const void *from, size_t len, u64 cr3): copy the image, this stack with it, and
          * go on in the copy: nothing may be written between the two. */
@@ -223,11 +283,6 @@ image_move:
         rep movsq
         mov     %rax, %cr3
         ret
-
-        .globl  start_efi, start_mb2_efi
-start_efi:
-start_mb2_efi:
-        ud2
 
         .section .rodata.head, "a"
         .balign 8

@@ -35,8 +35,10 @@ static const char *read_loader_info(u32 magic, paddr_t info)
 {
     const u32 *start_info = low_memory(info, 4);
 
-    if (magic == BOOT_MAGIC_EFI)
-        return NULL;                    /* boot_info came filled */
+    if (magic == BOOT_MAGIC_EFI) {      /* boot_info came filled, but for pointers */
+        boot_info.entry = "EFI";
+        return NULL;
+    }
     if (magic == MB1_BOOT_MAGIC)
         return mb1_parse(&boot_info, &extra, info, low_memory);
     if (magic == MB2_BOOT_MAGIC)
@@ -105,7 +107,7 @@ static void check_machine(void)
 /* Hand RAM to the memory manager, without the pieces that are in use. */
 static void give_ram(struct ram_range tables)
 {
-    static struct ram_range ram[BOOT_MAX_MMAP], used[BOOT_MAX_MODULES + 3];
+    static struct ram_range ram[BOOT_MAX_MMAP], used[BOOT_MAX_MODULES + 4];
     unsigned nr_ram = 0, nr_used = 0;
 
     for (unsigned i = 0; i < boot_info.nr_mmap; i++)
@@ -116,6 +118,8 @@ static void give_ram(struct ram_range tables)
     if (boot_info.efi_memmap)
         used[nr_used++] = (struct ram_range){ boot_info.efi_memmap & PAGE_MASK,
                                               ROUND_UP(boot_info.efi_memmap + boot_info.efi_memmap_size, PAGE_SIZE) };
+    if (boot_info.ucode)
+        used[nr_used++] = (struct ram_range){ boot_info.ucode, ROUND_UP(boot_info.ucode + boot_info.ucode_size, PAGE_SIZE) };
     for (unsigned i = 0; i < boot_info.nr_modules; i++) {
         const struct boot_module *m = &boot_info.module[i];
         used[nr_used++] = (struct ram_range){ m->start & PAGE_MASK, ROUND_UP(m->start + m->size, PAGE_SIZE) };
@@ -144,6 +148,8 @@ static void start_machine(void)
     console_init_irq();
     time_init();
     spec_init();
+    if (boot_info.ucode)
+        ucode_set_blob(boot_info.ucode, boot_info.ucode_size);
     ucode_init();
     pci_init();
     iommu_init();

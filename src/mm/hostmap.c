@@ -3,6 +3,7 @@
 #include "mm/hostmap.h"
 #include "boot/boot.h"
 #include "boot/memmap.h"
+#include "boot/start.h"
 #include "cpu/cpu.h"
 #include "lib/lib.h"
 
@@ -16,7 +17,6 @@ enum {
 #define POOL_SPARE 24                       /* table pages for mappings made before the heap works */
 #define WINDOW_SIZE (1ULL << 39)
 
-extern u64 boot_tables[], boot_tables_end[], boot_pml4[], boot_pdpt_low[], boot_pdpt_high[], boot_pd_low[], boot_pd_high[];
 void image_move(void *to, const void *from, size_t len, u64 cr3);
 
 char *frame_window;                         /* 0 while the boot tables' identity map is in use */
@@ -107,6 +107,8 @@ static paddr_t in_use(paddr_t start, paddr_t end)
     for (unsigned i = 0; i < bi->nr_modules; i++)
         if (start < bi->module[i].start + bi->module[i].size && bi->module[i].start < end)
             return bi->module[i].start;
+    if (bi->ucode && start < bi->ucode + bi->ucode_size && bi->ucode < end)
+        return bi->ucode;
     if (bi->efi_memmap && start < bi->efi_memmap + bi->efi_memmap_size && bi->efi_memmap < end)
         return bi->efi_memmap;
     return 0;
@@ -209,22 +211,6 @@ static bool map_ram(paddr_t base, unsigned max_order)
     return true;
 }
 
-/* Point the tables that APs start on at the place where the image is now. */
-static void fix_boot_tables(void)
-{
-    memset(boot_tables, 0, (size_t)((u8 *)boot_tables_end - (u8 *)boot_tables));
-    boot_pml4[0] = image_to_phys(boot_pdpt_low) | PTE_P | PTE_W;
-    boot_pml4[(u64)_start_image >> 39 & 511] = image_to_phys(boot_pdpt_high) | PTE_P | PTE_W;
-    boot_pdpt_high[(u64)_start_image >> 30 & 511] = image_to_phys(boot_pd_high) | PTE_P | PTE_W;
-    for (unsigned i = 0; i < 4; i++)
-        boot_pdpt_low[i] = image_to_phys(boot_pd_low + 512 * i) | PTE_P | PTE_W;
-    for (unsigned i = 0; i < 2048; i++)
-        boot_pd_low[i] = i * SZ_2M | PTE_P | PTE_W | PTE_PS;
-    for (u64 off = 0; off < image_bytes(); off += SZ_2M)
-        boot_pd_high[off / SZ_2M] = (boot_info.image_start + off) | PTE_P | PTE_W | PTE_PS;
-    boot_cr3 = image_to_phys(boot_pml4);
-}
-
 struct ram_range hostmap_init(void)
 {
     const unsigned max_order = cpu_has(FEAT_PAGE1GB) ? ORDER_1G : ORDER_2M;
@@ -248,7 +234,7 @@ struct ram_range hostmap_init(void)
     pool.end = MIN(pool.end, pool.next + POOL_SPARE * PAGE_SIZE);
     frame_window = (char *)FRAME_WINDOW;
     image_move((void *)base, (const void *)old, image_bytes(), host_cr3);
-    fix_boot_tables();
+    boot_cr3 = boot_tables_build(_start_image, base);    /* for the APs */
     return (struct ram_range){ tables, pool.end };
 }
 
