@@ -34,7 +34,9 @@ static void set_mode(struct efi_gop *gop, u32 width, u32 height)
 static void set_mask(u32 mask, u8 *pos, u8 *size)
 {
     *pos = mask ? (u8)__builtin_ctz(mask) : 0;
-    *size = (u8)__builtin_popcount(mask);
+    *size = 0;
+    for (; mask; mask &= mask - 1)
+        ++*size;
 }
 
 void efi_screen(const char *video)
