@@ -89,10 +89,10 @@ $(B)/xen.efi: $(B)/xen-syms tools/mkimage.py
 	$(Q)$(PYTHON) tools/mkimage.py efi $< $@
 
 # ---- hosted build: core modules in a process, with the fake machine of test/fake, under ASan and UBSan ----
+HOSTED_EXCLUDE := src/mm/hostmap.c
 HDIRS := sync mm dom sched evtchn gnttab call hvm
 HSRC := $(filter-out $(HOSTED_EXCLUDE),$(foreach d,$(HDIRS),$(wildcard src/$(d)/*.c))) $(wildcard src/time/timer.c src/lib/parse.c src/lib/elf.c \
 	src/boot/cmdline.c src/boot/multiboot.c src/boot/xencfg.c src/acpi/*.c src/pci/*.c src/iommu/*.c) $(wildcard test/fake/*.c)
-HOSTED_EXCLUDE := src/mm/hostmap.c
 HFLAGS := $(CFLAGS) -O1 -DHOSTED -Itest/fake -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread
 HOBJ := $(patsubst %.c,$(B)/hosted/%.o,$(HSRC))
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(filter-out $(if $(HAVE_LOADER),,test/unit/test_loader.c),$(wildcard test/unit/test_*.c)))
