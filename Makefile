@@ -111,6 +111,8 @@ $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
+include test/guest/guest.mk
+
 # ---- the two commands ----
 setup:
 	@tools/setup.sh

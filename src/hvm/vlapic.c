@@ -86,9 +86,14 @@ int vlapic_pending(struct vcpu *v)
     return (u32)vec >> 4 > lapic_ppr(l) >> 4 ? vec : -1;
 }
 
+bool vlapic_has_request(struct vcpu *v)
+{
+    return read_once(&v->lapic->req) & (REQ_INIT | REQ_SIPI | REQ_NMI);
+}
+
 bool vlapic_has_event(struct vcpu *v)
 {
-    return (read_once(&v->lapic->req) & (REQ_INIT | REQ_SIPI | REQ_NMI)) || vlapic_pending(v) >= 0;
+    return vlapic_has_request(v) || vlapic_pending(v) >= 0;
 }
 
 void vlapic_ack(struct vcpu *v, u8 vector)

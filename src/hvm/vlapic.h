@@ -12,6 +12,8 @@ void vlapic_set_irq(struct vcpu *v, u8 vector, bool level);
 int vlapic_pending(struct vcpu *v);
 /* Like vlapic_pending() but for waking from HLT: also pending INIT / SIPI / NMI. */
 bool vlapic_has_event(struct vcpu *v);
+/* INIT, SIPI or NMI only: they end HLT also with interrupts disabled and whatever IRR holds. */
+bool vlapic_has_request(struct vcpu *v);
 /* The vector is being injected: IRR -> ISR. */
 void vlapic_ack(struct vcpu *v, u8 vector);
 /* TPR changed by CR8 or the vendor's V_TPR. */

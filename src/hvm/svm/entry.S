@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * void svm_vmrun(struct vcpu_regs *regs, u64 vmcb_pa, u64 host_vmcb_pa, u32 flags)
+ * void svm_vmrun(struct vcpu_regs *regs, u64 vmcb_pa, u64 host_vmcb_pa)
  *
  * With GIF clear nothing at all interrupts us; IF is set only so that, with V_INTR_MASKING, physical interrupts
  * make the guest exit (APM 15.21.1). After the exit GIF is clear again, IF is cleared first and GIF set second:
@@ -8,7 +8,7 @@
  * our GS base and TR are back. VMLOAD and VMSAVE switch FS, GS, TR, LDTR and the system-call MSRs, so between VMRUN
  * and the host's VMLOAD nothing may be reached through GS.
  */
-#include "hvm/svm/entry.h"
+#include "cpu/spec.h"
 
 .macro GPRS op
     .irp r, 8, 9, 10, 11, 12, 13, 14, 15
@@ -31,17 +31,14 @@ svm_vmrun:
     pushq %r13
     pushq %r14
     pushq %r15
-    pushq %rcx                          /* 24(%rsp) flags */
+    subq $8, %rsp
     pushq %rdx                          /* 16(%rsp) host VMCB */
     pushq %rsi                          /*  8(%rsp) guest VMCB */
     pushq %rdi                          /*  0(%rsp) registers */
 
     clgi
     sti
-    testb $SVM_FLAG_VERW, %cl
-    jz 1f
-    verw verw_selector(%rip)            /* clears buffers of the CPU that could leak (TSA) */
-1:  movq %rsi, %rax
+    movq %rsi, %rax
     vmload %rax
     movq 1 * 8(%rdi), %rcx
     movq 2 * 8(%rdi), %rdx
@@ -67,9 +64,8 @@ svm_vmrun:
     popq %rcx
     movq %rcx, 7 * 8(%rax)
 
-    /* No guest value stays where speculation could use it. */
+    /* No guest value stays where speculation could use it; no RET before this. */
     xorl %ebx, %ebx
-    xorl %edx, %edx
     xorl %esi, %esi
     xorl %edi, %edi
     xorl %ebp, %ebp
@@ -78,19 +74,9 @@ svm_vmrun:
     xorl %r10d, %r10d
     xorl %r11d, %r11d
 
-    testb $SVM_FLAG_RSB, 24(%rsp)
-    jz 3f
-    /* 32 return predictions that lead to a trap, not to where the guest wants (XSA-254, XSA-407) */
-    movl $16, %ecx
-2:  .rept 2
-    call 4f
-    int3
-4:
-    .endr
-    decl %ecx
-    jnz 2b
-    addq $32 * 8, %rsp
-3:  xorl %ecx, %ecx
+    SPEC_VMEXIT
+    xorl %ecx, %ecx
+    xorl %edx, %edx
     cli
     stgi
     addq $32, %rsp
@@ -102,9 +88,5 @@ svm_vmrun:
     popq %rbp
     ret
     .size svm_vmrun, . - svm_vmrun
-
-    .section .rodata.svm_verw, "a"
-verw_selector:
-    .word 0x10                          /* SEL_DATA of cpu/cpu.h */
 
     .section .note.GNU-stack, "", @progbits

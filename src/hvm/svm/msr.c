@@ -78,7 +78,7 @@ int svm_wrmsr(struct vcpu *v, u32 msr, u64 val)
         return 0;
     case MSR_SPEC_CTRL:
         if (!v->hvm->limits.spec_ctrl || (val & ~7ULL)) return -EINVAL;
-        s->spec_ctrl = val;
+        s->spec_ctrl = s->vmcb->spec_ctrl = val;     /* the VMCB's counts with virtual SPEC_CTRL only */
         return 0;
     }
     u64 *p = switched(b, msr);

@@ -172,7 +172,7 @@ int svm_set_state(struct vcpu *v, const struct vcpu_state *st)
     b->dr7 = st->dr7;
     memcpy(s->dr, st->dr, sizeof(s->dr));
     s->tsc_aux = (u32)st->tsc_aux;
-    s->spec_ctrl = v->hvm->limits.spec_ctrl ? st->spec_ctrl & 7 : 0;
+    s->spec_ctrl = b->spec_ctrl = v->hvm->limits.spec_ctrl ? st->spec_ctrl & 7 : 0;
     s->nmi_blocked = st->nmi_blocked;
     s->step = STEP_NONE;
     if (s->nmi_blocked) b->intercept1 |= I1_IRET;

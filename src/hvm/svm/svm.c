@@ -3,6 +3,7 @@
 #include "hvm/svm/svm.h"
 #include "hvm/vlapic.h"
 #include "cpu/cpu.h"
+#include "cpu/spec.h"
 #include "cpu/x86.h"
 
 u32 svm_features;
@@ -87,6 +88,7 @@ static void svm_load(struct vcpu *v)
     if (unlikely(!sc->host_vmcb_valid)) {   /* not in cpu_up: TR may be loaded later than that */
         __asm__ volatile("vmsave %0" :: "a"(sc->host_vmcb_pa) : "memory");
         sc->host_vmcb_valid = true;
+        if (rdmsr_safe(MSR_SPEC_CTRL, &sc->spec_ctrl)) sc->spec_ctrl = 0;
     }
     /* Another CPU may have run it since: our TLB entries of its old ASID here are stale, and so may be the
      * CPU's cached copy of the VMCB. */
@@ -147,7 +149,11 @@ static void svm_enter(struct vcpu *v)
     b->rip = v->regs.rip;
     b->rflags = (v->regs.rflags & 0x3f7fd5) | 2;
 
-    svm_vmrun(&v->regs, s->vmcb_pa, sc->host_vmcb_pa, 0);
+    bool swap_spec = unlikely(v->hvm->limits.spec_ctrl) && !svm_has(SVMF_SPEC_CTRL) && s->spec_ctrl != sc->spec_ctrl;
+    spec_guest_entry();
+    if (swap_spec) wrmsr(MSR_SPEC_CTRL, s->spec_ctrl);
+    svm_vmrun(&v->regs, s->vmcb_pa, sc->host_vmcb_pa);
+    if (swap_spec) wrmsr(MSR_SPEC_CTRL, sc->spec_ctrl);
 
     store_release(&c->in_guest, 0);
     v->regs.rax = b->rax;

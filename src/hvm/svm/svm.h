@@ -19,7 +19,7 @@ struct svm_cpu {
     u32 next_asid, nr_asids;
     bool flush_all;                 /* generation is new: flush everything at the next entry */
     u64 tsc_aux;                    /* what the MSR holds */
-    u64 spec_ctrl;
+    u64 spec_ctrl;                  /* MSR SPEC_CTRL while the hypervisor runs */
 };
 
 /* Lengths of intercepted instructions, for CPUs without next-RIP save. An entry is verified again after some uses;
@@ -102,4 +102,4 @@ void svm_exit(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b);
 void svm_exit_io(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b);
 
 /* ---- entry.S ---- */
-void svm_vmrun(struct vcpu_regs *regs, u64 vmcb_pa, u64 host_vmcb_pa, u32 flags);
+void svm_vmrun(struct vcpu_regs *regs, u64 vmcb_pa, u64 host_vmcb_pa);
