@@ -18,6 +18,7 @@ enum lock_rank {
     RANK_DOMCTL,        /* one control operation at a time; only ever try-locked from a guest's call */
     RANK_DOMLIST,       /* list of domains, domain ids */
     RANK_DOMAIN,        /* struct domain: life cycle, params, memory map, shutdown */
+    RANK_VPCI,          /* dom0's view of PCI: BARs, MSI, MSI-X */
     RANK_GNTTAB,        /* a granter's table geometry */
     RANK_GNTENTRY,      /* a granter's active entries */
     RANK_MAPTRACK,      /* a mapper's handle table */
