@@ -18,7 +18,6 @@ struct efi_system_table *efi_st;
 efi_handle efi_image;
 /* Tables that map this code one to one if the firmware put it above 4 GiB. */
 static u64 far_pdpt[512] __aligned(4096), far_pd[512] __aligned(4096);
-static struct mb_extra extra;
 
 /* ---- console ---- */
 
@@ -209,13 +208,13 @@ static const void *any_memory(paddr_t p, size_t len)
 
 void efi_mb2_main(u32 magic, paddr_t info, u64 tsc)
 {
-    const char *bad = mb2_parse(&boot_info, &extra, info, any_memory);
+    const char *bad = mb2_parse(&boot_info, &mb_extra, info, any_memory);
 
     efi_st = (void *)boot_info.efi_system_table;
-    efi_image = (void *)extra.efi_image_handle;
+    efi_image = (void *)mb_extra.efi_image_handle;
     if (!efi_st)
         return;                     /* nobody to tell */
-    if (magic != MB2_BOOT_MAGIC || bad || !efi_image || !extra.efi_boot_services)
+    if (magic != MB2_BOOT_MAGIC || bad || !efi_image || !mb_extra.efi_boot_services)
         efi_fail(EFI_INVALID_PARAMETER, "GRUB's multiboot2 information cannot be used: %s",
                  bad ? bad : "no EFI image handle or boot services");
     else {

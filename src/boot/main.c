@@ -22,7 +22,7 @@
 #define MIN_RAM MiB(96)                 /* below, no dom0 kernel starts; said here instead of failing later */
 
 struct boot_info boot_info;
-static struct mb_extra extra;
+struct mb_extra mb_extra;
 static u8 rsdp_copy[40] __aligned(8);
 
 /* The boot tables map the first 4 GiB one to one; 32-bit loaders put nothing elsewhere. */
@@ -36,26 +36,24 @@ static const char *read_loader_info(u32 magic, paddr_t info)
     const u32 *start_info = low_memory(info, 4);
 
     if (magic == BOOT_MAGIC_EFI) {      /* boot_info came filled, but for pointers */
-        boot_info.entry = "EFI";
+        boot_info.entry = mb_extra.efi_boot_services ? "multiboot2 for EFI" : "EFI";
         return NULL;
     }
     if (magic == MB1_BOOT_MAGIC)
-        return mb1_parse(&boot_info, &extra, info, low_memory);
+        return mb1_parse(&boot_info, &mb_extra, info, low_memory);
     if (magic == MB2_BOOT_MAGIC)
-        return mb2_parse(&boot_info, &extra, info, low_memory);
+        return mb2_parse(&boot_info, &mb_extra, info, low_memory);
     if (start_info && *start_info == PVH_BOOT_MAGIC)
-        return pvh_parse(&boot_info, &extra, info, low_memory);
+        return pvh_parse(&boot_info, &mb_extra, info, low_memory);
     return "unknown boot protocol (neither multiboot, multiboot2, PVH nor EFI)";
 }
 
-/* The loader's copy of the RSDP would be overwritten: keep one in the image. */
+/* The loader's copy of the RSDP would be overwritten: keep one in the image. Before the loader's information is out
+ * of reach. */
 static void keep_rsdp(void)
 {
-    if (!extra.rsdp)
-        return;
-    memcpy(rsdp_copy, extra.rsdp, MIN((size_t)extra.rsdp_len, sizeof(rsdp_copy)));
-    if (!boot_info.rsdp)
-        boot_info.rsdp = image_to_phys(rsdp_copy);
+    if (mb_extra.rsdp)
+        memcpy(rsdp_copy, mb_extra.rsdp, MIN((size_t)mb_extra.rsdp_len, sizeof(rsdp_copy)));
 }
 
 static void print_memory(void)
@@ -133,7 +131,8 @@ static void start_memory(void)
     struct ram_range tables = hostmap_init();
 
     console_screen_init();
-    keep_rsdp();
+    if (mb_extra.rsdp && !boot_info.rsdp)
+        boot_info.rsdp = image_to_phys(rsdp_copy);
     give_ram(tables);
     printk(LOG_INFO, "Hypervisor: %llu KiB at %#llx; RAM: %llu MiB, free %llu MiB\n",
            (unsigned long long)((boot_info.image_end - boot_info.image_start) >> 10),
@@ -179,6 +178,7 @@ void boot_start(u32 magic, paddr_t info, u64 tsc, paddr_t base)
     if (bad)
         panic("The boot loader's information cannot be used: %s (magic %#x, at %#llx)\n", bad, magic,
               (unsigned long long)info);
+    keep_rsdp();
     memmap_finish(&boot_info);
     split_cmdline();
     cmdline_parse(boot_info.cmdline);

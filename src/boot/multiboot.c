@@ -288,7 +288,6 @@ const char *mb2_parse(struct boot_info *bi, struct mb_extra *x, paddr_t info, ph
     u32 total = get32(p);
     if (total < 16 || total > MiB(16) || !(p = at(info, total)))
         return "impossible length of the information";
-    x->info_end = info + total;
     for (u32 off = 8; off + sizeof(struct mb2_tag) <= total; ) {
         struct mb2_tag t;
         memcpy(&t, p + off, sizeof(t));

@@ -19,8 +19,8 @@ struct mb_extra {
     bool efi_boot_services;         /* multiboot 2: still on, we must end them */
     u64 efi_image_handle;
     const void *rsdp; u32 rsdp_len; /* copy of the RSDP inside the information */
-    paddr_t info_end;               /* multiboot 2: end of the information */
 };
+extern struct mb_extra mb_extra;    /* the boot entry's (main.c) */
 
 /* Fill bi (zeroed before, except entry_tsc). NULL, or what is wrong with the information. */
 const char *mb1_parse(struct boot_info *bi, struct mb_extra *x, paddr_t info, phys_at_fn at);
