@@ -21,6 +21,9 @@
 
 static unsigned upcalls[8][8], wakes, kicks, preempt_every, preempt_count;
 
+/* Defined here too, so that the linker does not look for them in the archive's modules. */
+WEAK const struct hvm_ops *hvm;
+WEAK struct domain *dom0;
 WEAK void hvm_upcall(struct vcpu *v) { upcalls[v->dom->id % 8][v->id % 8]++; }
 WEAK void vcpu_kick(struct vcpu *v) { kicks++; }
 WEAK void vcpu_wake(struct vcpu *v) { wakes++; }
