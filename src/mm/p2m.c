@@ -59,7 +59,7 @@ static bool tear_down(struct domain *d, u64 *table, unsigned level, u64 gfn, uns
             p2m_table_free(d->p2m, pte_down(e));
         } else {
             table[i] = 0;
-            if (d->iommu) {
+            if (d->iommu) {         /* no device is attached any more: this only tidies up */
                 for (u64 k = 0; k < 1ULL << level_order(level); k++)
                     iommu_unmap(d, GFN(g + k));
                 iommu_flush(d);

@@ -64,6 +64,10 @@ bool p2m_subtree_empty(u64 e, unsigned level);
 /* Nobody is inside p2m_enter(d) any more who entered before. */
 void p2m_wait_readers(const struct domain *d);
 
+/* ---- p2m_map.c ---- */
+/* IOMMU entry of one frame, new or (present) replaced. 0 or -ENOMEM with nothing changed. Lock held. */
+int p2m_iommu_place(struct domain *d, u64 gfn, u64 mfn, bool write, bool present) __must_check;
+
 /* ---- p2m_remove.c ---- */
 /* No CPU and nobody inside p2m_enter() uses what was there before. Lock may be held. */
 void p2m_sync(struct domain *d);

@@ -63,6 +63,25 @@ int p2m_map_ram(struct domain *d, gfn_t g, mfn_t m, unsigned order)
     return rc;
 }
 
+/* One 4 KiB IOMMU entry. An existing one is removed first, so that the flush that follows knows of the change. */
+int p2m_iommu_place(struct domain *d, u64 gfn, u64 mfn, bool write, bool present)
+{
+    int rc = 0;
+
+    if (!d->iommu)
+        return 0;
+    if (present) {
+        rc = iommu_split(d, GFN(gfn));
+        if (rc)
+            return rc;
+        iommu_unmap(d, GFN(gfn));
+    }
+    rc = iommu_map(d, GFN(gfn), MFN(mfn), 0, write);
+    if (rc && present)
+        panic("d%u gfn %llx: IOMMU entry lost\n", d->id, (unsigned long long)gfn);
+    return rc;
+}
+
 /* Put `leaf` at gfn, where nothing or (replace) RAM is. *old gets the RAM frame that was there. Lock held. */
 static int place(struct domain *d, u64 gfn, u64 mfn, enum p2m_type type, bool replace, mfn_t *old)
 {
@@ -80,8 +99,9 @@ static int place(struct domain *d, u64 gfn, u64 mfn, enum p2m_type type, bool re
     if (!pe)
         return -ENOMEM;
     bool write = type != P2M_GRANT_RO && type != P2M_RAM_RO;
-    if (d->iommu && iommu_map(d, GFN(gfn), MFN(mfn), 0, write))
-        return -ENOMEM;
+    int rc = p2m_iommu_place(d, gfn, mfn, write, *pe & PTE_P);
+    if (rc)
+        return rc;
     *old = *pe & PTE_P ? MFN(pte_mfn(*pe)) : INVALID_MFN;
     write_once(pe, p2m_leaf(mfn, type, 1));
     note_max(p, gfn);
@@ -127,7 +147,7 @@ int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to)
     pf = p->dead ? NULL : p2m_find(p, from.n, &level);
     if (!pf || !(*pf & PTE_P) || !p2m_is_ram(pte_type(*pf)))
         rc = -ENOENT;
-    else if (from.n != to.n && !(pf = p2m_walk(p, from.n, 1)))
+    else if (from.n != to.n && (!(pf = p2m_walk(p, from.n, 1)) || (d->iommu && iommu_split(d, from))))
         rc = -ENOMEM;
     else if (from.n != to.n) {
         enum p2m_type type = pte_type(*pf);

@@ -102,6 +102,8 @@ int p2m_remove_ram_batch(struct domain *d, gfn_t g, unsigned order, struct p2m_b
         rc = -EINVAL;
     else if (!order && level != 1 && !(pe = p2m_walk(p, g.n, 1)))
         rc = -ENOMEM;               /* the pool cannot take the split: nothing has changed (XSA-222) */
+    else if (d->iommu)
+        rc = iommu_split(d, g);
     if (!rc) {
         u64 e = *pe;
         write_once(pe, 0);
@@ -148,6 +150,9 @@ int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_ty
             rc = p2m_walk(p, gfn, level - 1) ? 0 : -ENOMEM;
             continue;
         }
+        for (u64 k = gfn; d->iommu && !rc && k < MIN(e, ((gfn >> level_order(level)) + 1) << level_order(level));
+             k = (k | 511) + 1)
+            rc = iommu_split(d, GFN(k));
         gfn = ((gfn >> level_order(level)) + 1) << level_order(level);
     }
     /* Act. Entries of another kind (a record mapped there meanwhile) stay. */
@@ -181,9 +186,7 @@ int p2m_set_ram_type(struct domain *d, gfn_t g, enum p2m_type type)
         type = P2M_NONE;            /* as it is: no flush */
     else if (!(pe = p2m_walk(p, g.n, 1)))
         rc = -ENOMEM;
-    else if (d->iommu && iommu_map(d, g, MFN(pte_mfn(*pe)), 0, type == P2M_RAM))
-        rc = -ENOMEM;
-    else
+    else if ((rc = p2m_iommu_place(d, g.n, pte_mfn(*pe), type == P2M_RAM, true)) == 0)
         write_once(pe, p2m_leaf(pte_mfn(*pe), type, 1));
     spin_unlock(&p->lock);
     if (!rc && type == P2M_RAM_RO)
