@@ -82,6 +82,6 @@ struct spec_decision spec_decide(const struct spec_facts *f, const struct spec_o
         d.host_spec_ctrl |= 2;
     if (f->ssbd && o->ssbd > 0)
         d.host_spec_ctrl |= 4;
-    d.state[ISSUE_V2_HOST] = state(true, true, host_ibrs || (d.flags & SPEC_RSB_EXIT));
+    d.state[ISSUE_V2_HOST] = state(true, true, host_ibrs || (d.flags & (SPEC_RSB_EXIT | SPEC_IBPB_EXIT)));
     return d;
 }

@@ -25,20 +25,6 @@ static bool follow(u64 rbp, u64 last)
     return rbp > last && rbp - last < KiB(16) && !(rbp & 7);
 }
 
-void stack_dump(u64 rsp, u64 rbp)
-{
-    u64 last = rsp;
-    printk(LOG_ERR, "Call trace:\n");
-    for (unsigned depth = 0; depth < 32 && follow(rbp, last); depth++) {
-        const u64 *frame = (const u64 *)rbp;
-        if (!is_text(frame[1]))
-            break;
-        print_site("  ", frame[1]);
-        last = rbp;
-        rbp = frame[0];
-    }
-}
-
 /* Words on the stack that look like return addresses: helps where the frame chain is broken. Stays in one page. */
 static void stack_words(u64 rsp)
 {
@@ -47,6 +33,23 @@ static void stack_words(u64 rsp)
     for (u64 p = rsp & ~7UL; p < ROUND_UP(rsp + 1, PAGE_SIZE) && told < 16; p += 8)
         if (is_text(*(const u64 *)p))
             print_site("?", *(const u64 *)p), told++;
+}
+
+void stack_dump(u64 rsp, u64 rbp)
+{
+    u64 last = rsp;
+    unsigned depth;
+    printk(LOG_ERR, "Call trace:\n");
+    for (depth = 0; depth < 32 && follow(rbp, last); depth++) {
+        const u64 *frame = (const u64 *)rbp;
+        if (!is_text(frame[1]))
+            break;
+        print_site("  ", frame[1]);
+        last = rbp;
+        rbp = frame[0];
+    }
+    if (depth < 2)
+        stack_words(rsp);
 }
 
 /* Only the first CPU that panics talks; a second panic on it goes straight to the halt. */
@@ -73,10 +76,9 @@ static void begin(void)
 static void __noreturn end(u64 rsp, u64 rbp)
 {
     stack_dump(rsp, rbp);
-    stack_words(rsp);
     if (percpu_ready)
         locks_dump();
-    printk(LOG_ERR, "Helium %s, build id %s\n", HELIUM_BANNER, build_id_hex);
+    printk(LOG_ERR, "%s, build id %s\n", HELIUM_BANNER, build_id_hex);
     printk(LOG_ERR, "****************************************\n");
     if (machine_noreboot()) {
         printk(LOG_ERR, "Halted (noreboot)\n");

@@ -124,6 +124,10 @@ int gsi_setup(unsigned gsi, unsigned vector, bool level, bool active_low, unsign
         spin_unlock(&lock);
         return -EINVAL;
     }
+    if (g->vector > VEC_DYNAMIC_LAST && g->vector != vector) {  /* the hypervisor's own, e.g. the console's */
+        spin_unlock(&lock);
+        return -EBUSY;
+    }
     if (g->vector)
         vector_gsi[g->vector] = 0;
     vector_gsi[vector] = (s16)(gsi + 1);

@@ -45,7 +45,8 @@ void irq_dump(void);
 /* Physical GSIs (IO-APIC). */
 struct gsi_info { bool exists; bool level; bool active_low; };
 unsigned gsi_count(void);
-/* Route GSI to `vector` on CPU `cpu`; level/active_low as given; unmasked state set by gsi_mask. */
+/* Route GSI to `vector` on CPU `cpu`; level/active_low as given; masked until gsi_mask(). -EINVAL: no such GSI, or
+ * the vector has another one; -EBUSY: the hypervisor itself uses this GSI. */
 int gsi_setup(unsigned gsi, unsigned vector, bool level, bool active_low, unsigned cpu) __must_check;
 void gsi_mask(unsigned gsi, bool masked);
 /* Finish a level interrupt that was acknowledged at the LAPIC but kept masked by the IO-APIC's remote IRR:

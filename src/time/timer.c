@@ -46,7 +46,7 @@ void timer_init(struct timer *t, void (*fn)(void *), void *arg)
     t->expires_ns = 0;
     t->fn = fn;
     t->arg = arg;
-    t->cpu = this_cpu()->id;
+    t->cpu = 0;                     /* whose lock guards it: any CPU will do until it is set */
     t->active = false;
 }
 
