@@ -91,15 +91,20 @@ static void split_cmdline(void)
     }
 }
 
+/* An unusable machine or boot entry is no inconsistency of ours: one line, no dump, and it stays on the screen. */
 static void check_machine(void)
 {
     u64 ram = memmap_ram_bytes(&boot_info);
 
+    if (ram >= MIN_RAM && boot_info.nr_modules)
+        return;
     if (ram < MIN_RAM)
-        panic("Too little memory: %llu MiB of RAM found, at least %llu MiB are needed\n", (unsigned long long)(ram >> 20),
-              (unsigned long long)(MIN_RAM >> 20));
-    if (!boot_info.nr_modules)
-        panic("No dom0 kernel: the boot loader passed no module. Add the kernel (and its initrd) to the boot entry\n");
+        printk(LOG_ERR, "Cannot start: too little memory, %llu MiB of RAM found, at least %llu MiB are needed\n",
+               (unsigned long long)(ram >> 20), (unsigned long long)(MIN_RAM >> 20));
+    else
+        printk(LOG_ERR, "Cannot start: no dom0 kernel, the boot loader passed no module; "
+               "add the kernel (and its initrd) to the boot entry\n");
+    machine_halt();
 }
 
 /* Hand RAM to the memory manager, without the pieces that are in use. */
@@ -133,6 +138,7 @@ static void start_memory(void)
     console_screen_init();
     if (mb_extra.rsdp && !boot_info.rsdp)
         boot_info.rsdp = image_to_phys(rsdp_copy);
+    check_machine();
     give_ram(tables);
     printk(LOG_INFO, "Hypervisor: %llu KiB at %#llx; RAM: %llu MiB, free %llu MiB\n",
            (unsigned long long)((boot_info.image_end - boot_info.image_start) >> 10),
@@ -185,7 +191,6 @@ void boot_start(u32 magic, paddr_t info, u64 tsc, paddr_t base)
     console_init();
     print_banner();
     print_memory();
-    check_machine();
     start_memory();
     start_machine();
     start_dom0();
