@@ -38,9 +38,10 @@ static bool read_phys(u64 p, void *dst, u64 len)
 
 static bool efi_present(void)
 {
+    if (!boot_info.efi_system_table) return false;
     if (efi.tried) return efi.valid;
     efi.tried = true;
-    if (!boot_info.efi_system_table || !read_phys(boot_info.efi_system_table, &efi.t, sizeof(efi.t))) return false;
+    if (!read_phys(boot_info.efi_system_table, &efi.t, sizeof(efi.t))) return false;
     if (efi.t.signature != EFI_SIGNATURE || efi.t.nr_tables > MAX_TABLES) return false;
     if (!firmware_range(efi.t.tables, efi.t.nr_tables * EFI_TABLE_ENTRY)) return false;
     u64 runtime[2];
