@@ -83,11 +83,11 @@ struct frame {
 };
 typedef void (*trap_fn)(struct frame *f);
 void trap_set(unsigned vector, trap_fn fn);
-/* Run one instruction that may fault: returns the vector, or -1. Usage: vec = TRY("wrmsr", "c"(..), ...) */
+/* Run one instruction that may fault; operands are inputs only. Its vector, or -1: TRY("rdpmc", "c"(0)). */
 extern volatile int try_vector;
 extern volatile u64 try_error, try_fixup;
-#define TRY(insn, outs, ...) ({ try_vector = -1; \
-    __asm__ volatile("movq $1f, try_fixup\n\t" insn "\n\t1: movq $0, try_fixup" : outs : __VA_ARGS__ : "memory"); try_vector; })
+#define TRY(insn, ...) ({ try_vector = -1; \
+    __asm__ volatile("movq $1f, try_fixup\n\t" insn "\n1:\tmovq $0, try_fixup" :: __VA_ARGS__ : "memory"); try_vector; })
 int rdmsr_try(u32 msr, u64 *val);       /* vector or -1 */
 int wrmsr_try(u32 msr, u64 val);
 int write_cr4_try(u64 val);
