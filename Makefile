@@ -92,7 +92,7 @@ $(B)/xen.efi: $(B)/xen-syms tools/mkimage.py
 HOSTED_EXCLUDE := src/mm/hostmap.c
 HDIRS := sync mm dom sched evtchn gnttab call hvm
 HSRC := $(filter-out $(HOSTED_EXCLUDE),$(foreach d,$(HDIRS),$(wildcard src/$(d)/*.c))) $(wildcard src/time/timer.c src/lib/parse.c src/lib/elf.c \
-	src/boot/cmdline.c src/boot/multiboot.c src/boot/xencfg.c src/acpi/*.c src/pci/*.c src/iommu/*.c) $(wildcard test/fake/*.c)
+	src/boot/cmdline.c src/boot/multiboot.c src/boot/xencfg.c src/boot/memmap.c src/acpi/*.c src/pci/*.c src/iommu/*.c) $(wildcard test/fake/*.c)
 HFLAGS := $(CFLAGS) -O1 -DHOSTED -Itest/fake -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -pthread
 HOBJ := $(patsubst %.c,$(B)/hosted/%.o,$(HSRC))
 UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(filter-out $(if $(HAVE_LOADER),,test/unit/test_loader.c),$(wildcard test/unit/test_*.c)))
@@ -107,6 +107,8 @@ $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	@mkdir -p $(@D)
 	$(call say,TEST)
 	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka $(UNIT_LIBS)
+$(B)/unit/test_emulate: UNIT_LIBS := -Wl,-z,muldefs $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
+$(B)/unit/test_vlapic $(B)/unit/test_vioapic: UNIT_LIBS := -Wl,-z,muldefs
 $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
