@@ -347,6 +347,8 @@ static unsigned operand_size(const struct dec *d, unsigned attr)
         return 1;
     if (d->rex & 8)
         return 8;
+    if (attr & A_NOPFX)
+        return 4;                       /* MOVNTI, also in 16-bit code */
     if ((attr & A_O64) && d->mode == 8)
         return d->opsize66 ? 2 : 8;
     return d->mode == 2 ? (d->opsize66 ? 4 : 2) : d->opsize66 ? 2 : 4;

@@ -3,6 +3,7 @@
  * Virtual local APIC: interrupt state and registers. Intel SDM volume 3A chapter 11.
  * The timer, messages (IPI, MSI), and the MSR side with APIC_BASE and save records have files of their own.
  */
+#include "call/abi.h"
 #include "hvm/vlapic_priv.h"
 #include "sched/sched.h"
 
@@ -153,6 +154,9 @@ static void write_svr(struct vlapic *l, u32 val)
         for (unsigned i = AR_LVTT + 1; i <= AR_LVTERR; i++)
             write_once(&l->r[i], l->r[i] | LVT_MASKED);
         lapic_timer_write_lvtt(l, l->r[AR_LVTT] | LVT_MASKED);
+    } else if (l->v->upcall_vector && read_once(&l->v->info->evtchn_upcall_pending)) {
+        /* The upcall's edge was lost while the APIC was disabled, or with the IRR at INIT: post it again. */
+        hvm_upcall(l->v);
     }
 }
 
