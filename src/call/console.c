@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* console_io (18). dom0 writes as it is; other domains' output is collected into lines, without control characters. */
+/* console_io (18). dom0 writes as it is; other domains' output is collected into lines, without control
+ * characters. */
 #include "call/call.h"
 #include "debug/console.h"
 

@@ -58,6 +58,7 @@ WEAK int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned order, bool writ
 {
     return fail_point() ? -ENOMEM : 0;
 }
+WEAK int iommu_split(struct domain *d, gfn_t g) { return 0; }
 WEAK void iommu_unmap(struct domain *d, gfn_t g) {}
 WEAK void iommu_flush(struct domain *d) {}
 

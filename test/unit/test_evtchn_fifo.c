@@ -32,7 +32,10 @@ static int teardown(void **state)
     return 0;
 }
 
-static long init(unsigned vcpu) { return evt(v, init_control, .control_gfn = CB_GFN + vcpu, .offset = 64, .vcpu = vcpu); }
+static long init(unsigned vcpu)
+{
+    return evt(v, init_control, .control_gfn = CB_GFN + vcpu, .offset = 64, .vcpu = vcpu);
+}
 static long expand(unsigned n) { return evt(v, expand_array, .array_gfn = ARRAY_GFN + n); }
 static struct evtchn_fifo_control_block *cb(unsigned vcpu)
 {
@@ -387,6 +390,48 @@ static void test_race_expand(void **state)
     assert_true(interleave_explore(&il) > 20);
 }
 
+/* XSA-343, XSA-505: reset against send, poll and expand_array. */
+static long reset_rc;
+static long op_at(unsigned cpu, unsigned cmd, u32 arg)
+{
+    struct call c = { .v = d->vcpu[cpu], .arg = { cmd, 0x2000 + cpu * 64 } };
+    fake_enter_cpu(cpu, d->vcpu[cpu]);
+    *(u32 *)fake_guest_ptr(d, c.arg[1]) = arg;
+    return evtchn_op(&c);
+}
+static void act_reset(void *arg) { reset_rc = op_at(0, EVTCHNOP_reset, DOMID_SELF); }
+static void act_use(void *arg)
+{
+    bool ready;
+    long rc = op_at(1, EVTCHNOP_send, ia);
+    assert_true(rc == 0 || rc == -EINVAL);
+    (void)!evtchn_poll(d->vcpu[1], &ib, 1, &ready);
+    evtchn_poll_end(d->vcpu[1]);
+    evtchn_virq_vcpu(d->vcpu[1], VIRQ_TIMER);
+    struct call c = { .v = d->vcpu[1] };
+    struct evtchn_expand_array ea = { .array_gfn = ARRAY_GFN + 1 };
+    rc = evtchn_expand_array(&c, &ea);
+    assert_true(rc == 0 || rc == -EOPNOTSUPP);
+}
+static void rs_setup(void *arg)
+{
+    il_setup(arg);
+    assert_int_equal(evt(v, bind_virq, .virq = VIRQ_TIMER, .vcpu = 1), 0);
+}
+static void rs_check(void *arg)
+{
+    assert_int_equal(reset_rc, 0);
+    assert_int_equal(d->evtchn->active, 0);
+    assert_null(d->evtchn->fifo);
+    fake_enter_cpu(0, v);
+    teardown(NULL);
+}
+static void test_race_reset(void **state)
+{
+    struct interleave il = { 2, { act_use, act_reset }, rs_setup, rs_check, NULL, 2, 1200 };
+    assert_true(interleave_explore(&il) > 100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +439,7 @@ int main(void)
         T(test_init_errors), T(test_deliver), T(test_move), T(test_migrate), T(test_many_ports), T(test_poll_ports),
         T(test_hostile), cmocka_unit_test(test_race_consume), cmocka_unit_test(test_race_mask),
         cmocka_unit_test(test_race_switch), cmocka_unit_test(test_race_expand),
+        cmocka_unit_test(test_race_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Grant tables: mapping, copying, every error, accounting (XSA-224), statuses and continuation (XSA-316, 318), death of
- * either side, failure injection. */
+/* Grant tables: mapping, copying, every error, accounting (XSA-224), statuses and continuation (XSA-316, 318),
+ * death of either side, failure injection. */
 #include <string.h>
 #include "chan_stubs.h"
 
