@@ -53,13 +53,15 @@ static long check_limits(const struct xen_domctl_createdomain *a)
     if (!a->max_vcpus || a->max_vcpus > MAX_VCPUS) return refuse("max_vcpus", a->max_vcpus, "1 to 128", -EINVAL);
     if (a->max_grant_frames > MAX_TABLE_FRAMES || a->max_maptrack_frames > MAX_TABLE_FRAMES)
         return refuse("max_grant_frames", (u32)a->max_grant_frames, "more than 65536", -EINVAL);
+    if (!a->max_grant_frames) return refuse("max_grant_frames", 0, "at least one is needed", -EINVAL);
     if (a->grant_opts & ~XEN_DOMCTL_GRANT_version_mask || XEN_DOMCTL_GRANT_version(a->grant_opts) != 1)
         return refuse("grant_opts", a->grant_opts, "grant tables have version 1", -EINVAL);
     if (a->iommu_opts) return refuse("iommu_opts", a->iommu_opts, "no IOMMU for guests", -EINVAL);
     if (a->vmtrace_size) return refuse("vmtrace_size", a->vmtrace_size, "no VM trace", -EOPNOTSUPP);
     if (a->cpupool_id) return refuse("cpupool_id", a->cpupool_id, "the only pool is 0", -ENOENT);
-    if (a->arch.misc_flags & ~XEN_X86_MSR_RELAXED) return refuse("misc_flags", a->arch.misc_flags, "unknown", -EINVAL);
-    if (a->arch.misc_flags) return refuse("misc_flags", a->arch.misc_flags, "msr_relaxed is not supported", -EOPNOTSUPP);
+    u32 misc = a->arch.misc_flags;
+    if (misc & ~XEN_X86_MSR_RELAXED) return refuse("misc_flags", misc, "unknown bits", -EINVAL);
+    if (misc) return refuse("misc_flags", misc, "msr_relaxed is not supported", -EOPNOTSUPP);
     return 0;
 }
 

@@ -62,7 +62,8 @@ DOMCTL_HANDLER(settscinfo)
     const struct xen_domctl_tsc_info *a = &op->u.tsc_info;
     if (a->tsc_mode > 2) return -EINVAL;
     if (a->gtsc_khz && (a->gtsc_khz > tsc_khz + tsc_khz / 1000 || a->gtsc_khz < tsc_khz - tsc_khz / 1000))
-        printk(LOG_WARN, "domain %u: saved with a TSC of %u kHz, here it runs at %u kHz\n", d->id, a->gtsc_khz, tsc_khz);
+        printk(LOG_WARN, "domain %u: saved with a TSC of %u kHz, here it runs at %u kHz\n", d->id, a->gtsc_khz,
+               tsc_khz);
     domain_pause(d);
     d->tsc_mode = a->tsc_mode;
     d->tsc_incarnation = a->incarnation;

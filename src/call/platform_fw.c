@@ -15,7 +15,12 @@ struct efi_system_table {
 #define MAX_TABLES 512
 #define VENDOR_CHARS 100
 
-static struct { bool tried, valid; struct efi_system_table t; u16 vendor[VENDOR_CHARS]; u32 vendor_bytes; u32 rt_revision; } efi;
+static struct {
+    bool tried, valid;
+    struct efi_system_table t;
+    u16 vendor[VENDOR_CHARS];
+    u32 vendor_bytes, rt_revision;
+} efi;
 
 /* Is [p, p + len) inside one range that dom0 sees 1:1, that is, anything but plain RAM or a hole? */
 static bool firmware_range(u64 p, u64 len)

@@ -36,7 +36,8 @@ static long set_px(struct call *c, struct pm_info *p, const struct xen_processor
     bool first = !p->px_flags;
     p->px_flags |= (u8)a->flags;
     if (first && p->nr_px)
-        printk(LOG_DEBUG, "CPU %u: %u P-states, %u to %u MHz\n", cpu, p->nr_px, p->px[p->nr_px - 1].mhz, p->px[0].mhz);
+        printk(LOG_DEBUG, "CPU %u: %u P-states, %u to %u MHz\n", cpu, p->nr_px, p->px[p->nr_px - 1].mhz,
+               p->px[0].mhz);
     return 0;
 }
 

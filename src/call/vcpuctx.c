@@ -112,8 +112,8 @@ int vcpuctx_set(struct vcpu *v, const struct vcpu_guest_context *g)
 
 /* ---- CPU record ---- */
 /* Segments of the record and ours; LDTR and TR included. */
-#define SEGMENTS(X) X(cs, SEG_CS) X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) X(tr, SEG_TR) \
-    X(ldtr, SEG_LDTR)
+#define SEGMENTS(X) X(cs, SEG_CS) X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) \
+    X(tr, SEG_TR) X(ldtr, SEG_LDTR)
 
 void vcpuctx_get_record(struct vcpu *v, struct hvm_hw_cpu *r)
 {
@@ -186,7 +186,8 @@ int vcpuctx_set_record(struct vcpu *v, const struct hvm_hw_cpu *r)
     s.efer = r->msr_efer;
     s.dr[0] = r->dr0; s.dr[1] = r->dr1; s.dr[2] = r->dr2; s.dr[3] = r->dr3;
     s.dr6 = clean_dr6(r->dr6); s.dr7 = clean_dr7(r->dr7);
-#define X(n, i) s.seg[i] = (struct segment){ (u16)r->n##_sel, segment_attr(r->n##_arbytes), r->n##_limit, r->n##_base };
+#define X(n, i) s.seg[i] = \
+    (struct segment){ (u16)r->n##_sel, segment_attr(r->n##_arbytes), r->n##_limit, r->n##_base };
     SEGMENTS(X)
 #undef X
     s.seg[SEG_IDTR] = (struct segment){ .limit = r->idtr_limit & 0xffff, .base = r->idtr_base };

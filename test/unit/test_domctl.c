@@ -96,6 +96,7 @@ static void test_create_limits(void **state)
     BAD(arch.misc_flags, 2, -EINVAL);
     BAD(arch.misc_flags, XEN_X86_MSR_RELAXED, -EOPNOTSUPP);
     BAD(max_grant_frames, 0x7fffffff, -EINVAL);
+    BAD(max_grant_frames, 0, -EINVAL);
     struct xen_domctl op;
     pvh_config(&op, 1);
     assert_int_equal(call_domctl(XEN_DOMCTL_createdomain, 100, &op), 0);

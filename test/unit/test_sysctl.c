@@ -389,7 +389,8 @@ int main(void)
 {
     const struct CMUnitTest t[] = {
         T(test_version), T(test_physinfo), T(test_domains), T(test_topology), T(test_pools), T(test_cpu),
-        T(test_console), T(test_efi), T(test_dom0_console), T(test_platform), T(test_pm), T(test_idletime), T(test_fuzz),
+        T(test_console), T(test_efi), T(test_dom0_console), T(test_platform), T(test_pm),
+        T(test_idletime), T(test_fuzz),
     };
     return cmocka_run_group_tests(t, env_setup, NULL);
 }
