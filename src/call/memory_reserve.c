@@ -25,7 +25,7 @@ static int check_reservation(struct call *c, const struct xen_memory_reservation
     /* One memory node: "any" (0) or node 0 (1), and the choice is the toolstack's. */
     if ((f & ~MEMF_KNOWN) || node > 1 || (f & XENMEMF_vnode))
         return -EINVAL;
-    if (!c->v->dom->is_priv && (node || (f & XENMEMF_exact_node_request)))
+    if (!c->v->dom->is_priv && f & ~0xffu)
         return -EINVAL;
     if (f & XENMEMF_populate_on_demand) {
         gprintk(LOG_WARN, "d%u: populate on demand (maxmem above memory) is not supported\n", a->domid);
