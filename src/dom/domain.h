@@ -82,6 +82,7 @@ struct domain {
     u64 max_pages;
     u64 zombie_pages;               /* given up, still referenced */
     u64 outstanding;                /* claimed */
+    u16 ram_slot;                   /* mm: owner slot in RAM descriptors, 0 = owns nothing (block lock) */
     u64 tlb_gen;                    /* atomic */
 
     struct shared_info *shared_info;    /* hypervisor page */
