@@ -42,6 +42,8 @@ static long op_poll(struct call *c, void *arg)
     }
     if (p->timeout) timer_set(&v->poll_timer, p->timeout);
     vcpu_block(v);
+    /* A port raised since evtchn_poll() looked has ended the poll, but came before the flag that it clears. */
+    if (!load_acquire(&v->poll_active)) vcpu_wake(v);
     return 0;
 }
 

@@ -71,6 +71,7 @@ static void domain_free(struct domain *d)
     gnttab_domain_free(d);
     evtchn_domain_free(d);
     sched_domain_destroy(d);
+    p2m_free(d);
     page_free(d->shared_info);
     kfree(d->memmap.e);
     kfree(d);

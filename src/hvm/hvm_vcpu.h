@@ -57,6 +57,8 @@ void *xstate_alloc(void);
 void xstate_reset(void *area);
 /* Registers <- area, and back; switches XCR0 between the host's full mask and the guest's. */
 void xstate_load(struct hvm_vcpu *h);
+/* Bring h->xcr0 up to date with the register (current vCPU). */
+void xstate_sync_xcr0(struct hvm_vcpu *h);
 void xstate_save(struct hvm_vcpu *h);
 
 /* ---- callback.c ---- */

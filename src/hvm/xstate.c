@@ -24,6 +24,7 @@ void xstate_boot(void) {}
 void xstate_boot_ap(void) {}
 void xstate_load(struct hvm_vcpu *h) { h->xstate_live = true; }
 void xstate_save(struct hvm_vcpu *h) { h->xstate_live = false; }
+void xstate_sync_xcr0(struct hvm_vcpu *h) {}
 #else
 void xstate_boot_ap(void)
 {
@@ -75,9 +76,18 @@ void xstate_load(struct hvm_vcpu *h)
     h->xstate_live = true;
 }
 
+/* QEMU's TCG (7.2) executes a guest's XSETBV without the exit: while the state is live the register is the truth. */
+void xstate_sync_xcr0(struct hvm_vcpu *h)
+{
+    if (!h->xstate_live || !host_mask) return;
+    u64 now = xgetbv(0);
+    if (now != h->xcr0 && !(now & ~h->limits.xcr0)) h->xcr0 = now;
+}
+
 void xstate_save(struct hvm_vcpu *h)
 {
     if (host_mask) {
+        xstate_sync_xcr0(h);
         if (h->xcr0 != host_mask) xsetbv(0, host_mask);
         __asm__ volatile("xsave64 (%0)" :: "r"(h->xstate), "a"((u32)host_mask), "d"((u32)(host_mask >> 32))
                          : "memory");

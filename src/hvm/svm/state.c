@@ -38,6 +38,7 @@ void svm_get_state(struct vcpu *v, struct vcpu_state *st)
     st->cr4 = s->cr4;
     st->cr8 = b->v_tpr & 15;
     st->efer = b->efer & ~EFER_SVME;
+    xstate_sync_xcr0(v->hvm);
     st->xcr0 = v->hvm->xcr0;
     memcpy(st->dr, s->dr, sizeof(st->dr));
     if (s->dr_live) {
