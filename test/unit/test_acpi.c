@@ -233,7 +233,7 @@ static void test_cycle(void **state)
     assert_int_equal(acpi_table_count(), 1);
     /* As many entries as fit, all the same or all out of memory. */
     for (u32 a = XSDT + 36; a + 8 <= RSDT; a += 8)
-        put64(a, a % 16 ? ~0ULL - a : SSDT);
+        put64(a, a % 16 == 4 ? SSDT : ~0ULL - a);
     seal(XSDT, "XSDT", 0x1000);
     acpi_init(0);
     assert_int_equal(acpi_table_count(), 1);
