@@ -42,7 +42,7 @@ static void check_iommu(struct dom0_build *b)
         return;
     if (n + sizeof(" swiotlb=force") > sizeof(b->cmdline))
         dom0_fail("its command line is too long to add swiotlb=force (limit %u characters)", DOM0_CMDLINE_MAX - 1);
-    str_copy(b->cmdline + n, " swiotlb=force", sizeof(b->cmdline) - n);
+    str_copy(b->cmdline + n, n ? " swiotlb=force" : "swiotlb=force", sizeof(b->cmdline) - n);
 }
 
 static void create_domain(struct dom0_build *b)
