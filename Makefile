@@ -107,8 +107,7 @@ $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	@mkdir -p $(@D)
 	$(call say,TEST)
 	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka $(UNIT_LIBS)
-$(B)/unit/test_emulate: UNIT_LIBS := -Wl,-z,muldefs $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
-$(B)/unit/test_vlapic $(B)/unit/test_vioapic: UNIT_LIBS := -Wl,-z,muldefs
+$(B)/unit/test_emulate: UNIT_LIBS := $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
 $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done

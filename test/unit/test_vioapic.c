@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include "fake.h"
+#include "alone.h"
 #include "hvm/vlapic.h"
 #include "irq/irq.h"
 #include "fake_internal.h"
 
 static struct domain dom;
 static struct vcpu v0 = { .dom = &dom };
-static struct cpu cpu0;
 static struct { mmio_fn fn; void *arg; gpa_t start; } reg;
 static struct { unsigned n, delivery; u32 dest; bool logical, level; u8 vector; } sent;
 
@@ -38,11 +37,8 @@ void vlapic_deliver(struct domain *d, u32 dest, bool logical, unsigned delivery,
 static int start(bool hwdom)
 {
     memset(&dom, 0, sizeof(dom));
-    memset(&cpu0, 0, sizeof(cpu0));
+    alone_start();
     memset(&sent, 0, sizeof(sent));
-    this_cpu_ptr = cpu0.self = &cpu0;
-    cpus[0] = &cpu0;
-    nr_cpus = 1;
     fake_irq_reset();
     dom.is_hwdom = hwdom;
     dom.max_vcpus = 1;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include "fake.h"
+#include "alone.h"
 #include "hvm/vlapic_priv.h"
 #include "call/abi.h"
 #include "sched/sched.h"
@@ -14,7 +14,6 @@
 #define NR 20                           /* enough for two x2APIC clusters */
 static struct domain dom;
 static struct vcpu vcpus[NR];
-static struct cpu cpu0;
 static unsigned kicks, sipis, nmis, eois;
 static u8 sipi_vector, eoi_vector, tpr_seen;
 static u32 cpuid_1c;
@@ -26,6 +25,7 @@ void vcpu_set_down(struct vcpu *v) { v->flags |= VF_DOWN; }
 void vcpu_set_up(struct vcpu *v) { v->flags &= ~VF_DOWN; }
 void hvm_reset_sipi(struct vcpu *v, u8 vector) { sipis++; sipi_vector = vector; }
 void hvm_inject_nmi(struct vcpu *v) { nmis++; }
+void hvm_upcall(struct vcpu *v) { vlapic_set_irq(v, v->upcall_vector, false); }
 u64 hvm_tsc_offset(const struct vcpu *v) { return v->dom->tsc_offset; }
 void hvm_cpuid(struct vcpu *v, u32 leaf, u32 sub, struct cpuid_leaf *out)
 {
@@ -40,11 +40,7 @@ static int setup(void **state)
 {
     memset(&dom, 0, sizeof(dom));
     memset(vcpus, 0, sizeof(vcpus));
-    memset(&cpu0, 0, sizeof(cpu0));
-    this_cpu_ptr = cpu0.self = &cpu0;
-    cpus[0] = &cpu0;
-    nr_cpus = 1;
-    cpu0.online = true;
+    alone_start();
     fake_time_set(1000000000);
     dom.max_vcpus = NR;
     kicks = sipis = nmis = eois = 0;
@@ -147,6 +143,18 @@ static void priorities(void **state)
     assert_int_equal(vlapic_pending(V0), 0x51);
     assert_int_equal(eois, 0);
     wr(V0, 0xb0, 0);                                    /* EOI with nothing in service */
+}
+
+static void upcall_survives_disabling(void **state)
+{
+    struct vcpu_info info = { .evtchn_upcall_pending = 1 };
+
+    V1->info = &info;
+    V1->upcall_vector = 0xf3;
+    vlapic_reset(V1);                                   /* INIT forgets IRR */
+    assert_int_equal(vlapic_pending(V1), -1);
+    wr(V1, 0xf0, 0x1ff);
+    assert_int_equal(taken(V1, 0xf3), 1);
 }
 
 static void level_eoi(void **state)
@@ -627,7 +635,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(reset_values), T(priorities), T(level_eoi), T(xsa462_self), T(xsa462_variants), T(xsa462_x2apic),
+        T(reset_values), T(priorities), T(upcall_survives_disabling), T(level_eoi),
+        T(xsa462_self), T(xsa462_variants), T(xsa462_x2apic),
         T(xsa108_whitelist), T(base_transitions), T(timer_oneshot), T(timer_periodic), T(timer_deadline),
         T(ipi_modes), T(ipi_x2apic), T(lowest_priority), T(init_sipi), T(save_load), T(random_script),
     };
