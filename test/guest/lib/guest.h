@@ -75,6 +75,9 @@ static inline u64 read_cr4(void) { u64 v; __asm__ volatile("mov %%cr4, %0" : "=r
 static inline void sti(void) { __asm__ volatile("sti" ::: "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" ::: "memory"); }
 #define LAPIC 0xfee00000UL
+/* Start vCPU `vcpu` (APIC id 2 * vcpu) with INIT and SIPI; it calls fn in 64-bit mode on the given stack. False: it
+ * did not come up. */
+bool ap_start(unsigned vcpu, void (*fn)(void), void *stack_end);
 
 /* ---- traps ---- */
 struct frame {

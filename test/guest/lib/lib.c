@@ -147,22 +147,53 @@ u64 rdmsr(u32 msr)
     return v;
 }
 
+static void load_idt(void)
+{
+    struct { u16 limit; u64 base; } __attribute__((packed)) p = { sizeof(idt) - 1, (u64)idt };
+    __asm__ volatile("lidt %0" :: "m"(p));
+}
+
+extern const u8 ap_begin[], ap_end[], ap_stack[], ap_fn[];
+static void (*ap_entry)(void);
+static volatile unsigned ap_ready;
+
+static void ap_first(void)
+{
+    void (*fn)(void) = ap_entry;
+    load_idt();
+    ap_ready = 1;
+    fn();
+}
+
+bool ap_start(unsigned vcpu, void (*fn)(void), void *stack_end)
+{
+    u8 *p = (u8 *)0x8000;
+    memcpy(p, ap_begin, (size_t)(ap_end - ap_begin));
+    *(u64 *)(p + (ap_stack - ap_begin)) = (u64)stack_end;
+    *(u64 *)(p + (ap_fn - ap_begin)) = (u64)ap_first;
+    ap_entry = fn;
+    ap_ready = 0;
+    mmio_write(LAPIC + 0x310, (2 * vcpu) << 24);
+    mmio_write(LAPIC + 0x300, 0x4500);          /* INIT */
+    mmio_write(LAPIC + 0x310, (2 * vcpu) << 24);
+    mmio_write(LAPIC + 0x300, 0x4608);          /* SIPI, page 8 */
+    for (u64 end = rdtsc() + 20000000000UL; !ap_ready && rdtsc() < end;) __asm__ volatile("pause");
+    return ap_ready;
+}
+
 void guest_start(u32 info);
 void guest_start(u32 info)
 {
     start_info = (const void *)(u64)info;
     for (unsigned i = 0; i < 256; i++) {
-        u64 a = (u64)vectors, at;
-        /* every stub starts on a 16-byte boundary and is shorter than that */
-        at = a + 16 * i;
+        u64 at = (u64)vectors + 16 * i;     /* every stub starts on a 16-byte boundary and is shorter than that */
         idt[i].lo = (u16)at;
         idt[i].mid = (u16)(at >> 16);
         idt[i].hi = (u32)(at >> 32);
         idt[i].sel = 8;
         idt[i].type = 0x8e;
     }
-    struct { u16 limit; u64 base; } __attribute__((packed)) p = { sizeof(idt) - 1, (u64)idt };
-    __asm__ volatile("lidt %0" :: "m"(p));
+    load_idt();
     test_main();
     guest_end();
 }
