@@ -39,6 +39,5 @@ IGNORE(vpmu, "vpmu", "no vPMU");
 IGNORE(efi, "efi", "runtime services are chosen by the boot path");
 IGNORE(reservedmem, "e820-verbose", "the memory map is always printed");
 IGNORE(mtrr_show, "mtrr.show", "firmware's MTRRs stay");
-IGNORE(sync_console, "sync_console", "output is always synchronous");
 IGNORE(async_show_all, "async-show-all", "");
 IGNORE(placeholder, "placeholder", "GRUB's first word");
