@@ -120,8 +120,15 @@ static u64 next_unsigned(struct dec *d, unsigned size)
 {
     u64 val = 0;
 
-    for (unsigned i = 0; i < size; i++)
-        val |= (u64)next(d) << i * 8;
+    if (unlikely(d->n - d->pos < size)) {
+        d->short_read = true;
+        return 0;
+    }
+    if (likely(size == 4))
+        memcpy(&val, d->b + d->pos, 4);     /* one load */
+    else
+        memcpy(&val, d->b + d->pos, size);
+    d->pos += size;
     return val;
 }
 

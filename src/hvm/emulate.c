@@ -4,6 +4,7 @@
  * It serves second-stage faults on emulated devices; contract in hvm.h.
  */
 #include "hvm/emulate.h"
+#include "hvm/vlapic.h"
 
 enum emul_result emul_exception(struct emul *e, u8 vector, u32 error)
 {
@@ -128,39 +129,38 @@ static enum emul_result refuse(struct emul *e)
     return e->ps.cpl == 3 ? emul_exception(e, VEC_UD, NO_ERROR_CODE) : EMUL_UNHANDLED;
 }
 
-static enum emul_result fetch_and_decode(struct emul *e)
+static enum emul_result fetch_fault_result(struct emul *e, gva_t va, u32 pfec)
 {
-    u8 buf[INSN_MAX];
-    unsigned n;
-    u32 pfec;
-    gva_t va;
-    int rc;
+    fetch_fault(e->v, va, pfec);
+    return EMUL_EXCEPTION;
+}
 
-    e->mode = (u8)code_mode(e->v, &e->ps, &va);
-    n = fetch_page(e->v, &e->ps, va, buf, INSN_MAX, &pfec);
-    if (!n) {
-        fetch_fault(e->v, va, pfec);
-        return EMUL_EXCEPTION;
-    }
-    rc = insn_decode(buf, n, e->mode, &e->i);
-    if (unlikely(rc == -EAGAIN)) {      /* goes on in the next page */
+/* b[0..n-1] was fetched at va; the instruction may go on in the next page. */
+static enum emul_result decode(struct emul *e, u8 *b, unsigned n, gva_t va)
+{
+    int rc = insn_decode(b, n, e->mode, &e->i);
+    u32 pfec;
+
+    if (unlikely(rc == -EAGAIN)) {
         unsigned more;
 
         va = next_page(va, n, e->mode);
-        more = fetch_page(e->v, &e->ps, va, buf + n, INSN_MAX - n, &pfec);
-        if (!more) {
-            fetch_fault(e->v, va, pfec);
-            return EMUL_EXCEPTION;
-        }
-        rc = insn_decode(buf, n + more, e->mode, &e->i);
+        more = fetch_page(e->v, &e->ps, va, b + n, INSN_MAX - n, &pfec);
+        if (!more)
+            return fetch_fault_result(e, va, pfec);
+        rc = insn_decode(b, n + more, e->mode, &e->i);
     }
     return rc ? refuse(e) : EMUL_DONE;
 }
 
 enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
 {
+    u8 b[INSN_MAX];
     struct emul e;
     enum emul_result r;
+    unsigned n;
+    u32 pfec;
+    gva_t va;
 
     e.v = v;
     e.hint_gpa = gpa;
@@ -168,7 +168,19 @@ enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
     e.hint_write = write;
     e.tlb[0].valid = e.tlb[1].valid = false;
     hvm->get_paging(v, &e.ps);
-    r = fetch_and_decode(&e);
+    e.mode = (u8)code_mode(v, &e.ps, &va);
+    n = fetch_page(v, &e.ps, va, b, INSN_MAX, &pfec);
+    if (!n)
+        return fetch_fault_result(&e, va, pfec);
+    if (likely(n == INSN_MAX) && e.mode == 8 && vlapic_covers(v, gpa)) {
+        unsigned len = emul_lapic_mov(v, b, gpa, write);
+
+        if (likely(len)) {
+            hvm_skip(v, len);
+            return EMUL_DONE;
+        }
+    }
+    r = decode(&e, b, n, va);
     if (r != EMUL_DONE)
         return r;
     r = emul_exec[e.i.op](&e);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the instruction emulator: emulate.c (entry, fetch), emulate_mem.c (memory operands),
- * emulate_exec.c (integer instructions), emulate_string.c, emulate_vector.c.
+ * Private to the instruction emulator: emulate.c (entry, fetch), emulate_lapic.c (fast path for the APIC page),
+ * emulate_mem.c (memory operands), emulate_exec.c (integer instructions), emulate_string.c, emulate_vector.c.
  *
  * An instruction is carried out in the order: resolve all memory operands (segment checks, page walks; faults are
  * injected here and nothing has changed), read, compute, write, then registers and flags.
@@ -50,6 +50,12 @@ struct mem {
 
 /* ---- emulate.c ---- */
 enum emul_result emul_exception(struct emul *e, u8 vector, u32 error);
+
+/* ---- emulate_lapic.c ---- */
+/* The commonest accesses to the APIC page, without the general machinery: MOV between a 32-bit register or an
+ * immediate and [base + disp] or [disp32] in 64-bit code. b: INSN_MAX bytes. Carries it out except for RIP and
+ * returns its length, or 0 if it is something else. */
+unsigned emul_lapic_mov(struct vcpu *v, const u8 *b, gpa_t gpa, bool write);
 
 /* ---- emulate_mem.c ---- */
 /* Offset of the instruction's explicit memory operand within its segment. */
