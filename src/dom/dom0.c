@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The dom0 builder: the story of dom0_create(), memory and IOMMU policy. */
+#include "evtchn/evtchn.h"
 #include "dom/dom0.h"
 #include "acpi/acpi.h"
 #include "boot/boot.h"
@@ -245,6 +246,12 @@ static void move_modules(struct dom0_build *b)
     take_old_place(b, initrd);
 }
 
+/* Somebody typed for dom0. */
+static void console_typed(void)
+{
+    evtchn_virq_global(dom0, VIRQ_CONSOLE);
+}
+
 void dom0_create(void)
 {
     static struct dom0_build build;     /* large; used once */
@@ -279,5 +286,6 @@ void dom0_create(void)
     b->d->vcpu[0]->initialised = true;
     vcpu_set_up(b->d->vcpu[0]);
     b->d->ever_unpaused = true;
+    console_rx_notify = console_typed;
     domain_unpause(b->d);
 }
