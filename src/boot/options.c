@@ -2,6 +2,7 @@
 /* Options of the reference that stock boot entries or administrators' habits carry and that mean nothing here:
  * accepted quietly. An option that something implements has its row there. */
 #include "boot/cmdline.h"
+#include "cpu/cpu.h"
 
 #define IGNORE(id, word, why) BOOT_OPTION(id, word, OPT_IGNORE, 0, NULL, NULL, "accepted, no effect: " why)
 
@@ -41,3 +42,44 @@ IGNORE(reservedmem, "e820-verbose", "the memory map is always printed");
 IGNORE(mtrr_show, "mtrr.show", "firmware's MTRRs stay");
 IGNORE(async_show_all, "async-show-all", "");
 IGNORE(placeholder, "placeholder", "GRUB's first word");
+IGNORE(watchdog, "watchdog", "no NMI watchdog");
+IGNORE(watchdog_timeout, "watchdog_timeout", "no NMI watchdog");
+IGNORE(ivmd, "ivmd", "firmware's list is used");
+IGNORE(bootscrub, "bootscrub", "pages are cleared when handed out");
+IGNORE(cpufreq, "cpufreq", "the CPU chooses");
+IGNORE(cpuidle, "cpuidle", "HLT is used");
+IGNORE(max_cstate, "max_cstate", "HLT is used");
+IGNORE(mwait_idle, "mwait-idle", "HLT is used");
+IGNORE(hpet, "hpet", "the HPET only calibrates");
+IGNORE(clocksource, "clocksource", "the TSC is the clock");
+IGNORE(mce, "mce", "machine checks always stop the machine");
+IGNORE(msi, "msi", "MSI is always used");
+IGNORE(ler, "ler", "no last-exception records");
+IGNORE(credit2_runqueue, "credit2_runqueue", "one run queue");
+IGNORE(runqueue_cpus, "sched_credit2_max_cpus_runqueue", "one run queue");
+IGNORE(numa, "numa", "no NUMA placement");
+IGNORE(dom0_nodes, "dom0_nodes", "no NUMA placement");
+IGNORE(serial_tx_buffer, "serial_tx_buffer", "output is always synchronous");
+IGNORE(extra_guest_irqs, "extra_guest_irqs", "interrupts are allocated by need");
+IGNORE(apic_verbosity, "apic_verbosity", "");
+IGNORE(cpuid_mask_cpu, "cpuid_mask_cpu", "CPUID is always intercepted");
+IGNORE(hest_disable, "hest_disable", "dom0 does not see the HEST");
+IGNORE(mtrr_clip, "e820-mtrr-clip", "firmware's map is taken as it is");
+
+/* Options that would change what an administrator relies on are not silent when they ask for what we have not. */
+static int opt_smt(const char *v)
+{
+    if ((!strcmp(v, "0") || !strcmp(v, "off") || !strcmp(v, "no") || !strcmp(v, "false")) && host.threads_per_core > 1)
+        printk(LOG_WARN, "smt=off is not implemented: switch hyper-threading off in the firmware's setup\n");
+    return 0;
+}
+
+static int opt_sched(const char *v)
+{
+    if (strcmp(v, "credit2"))
+        printk(LOG_WARN, "sched=%s: there is only credit2, it is used\n", v);
+    return 0;
+}
+
+BOOT_OPTION(smt, "smt", OPT_CUSTOM, 0, NULL, opt_smt, "hyper-threads are used; off is refused with a warning");
+BOOT_OPTION(sched, "sched", OPT_CUSTOM, 0, NULL, opt_sched, "credit2");

@@ -2,6 +2,7 @@
 /* Host page tables (hostmap.h has the layout). Intel SDM vol. 3, 4.5; AMD APM vol. 2, 5.3. */
 #include "mm/hostmap.h"
 #include "boot/boot.h"
+#include "boot/cmdline.h"
 #include "boot/memmap.h"
 #include "boot/start.h"
 #include "cpu/cpu.h"
@@ -150,24 +151,28 @@ static u64 tables_needed(unsigned max_order)
     return n;
 }
 
-/* RAM that the window can show: the rest of the machine's memory is given up with a line. */
+static u64 opt_mem = ~0ULL;
+BOOT_OPTION(mem, "mem", OPT_SIZE, 0, &opt_mem, NULL, "<size>: RAM above this address is not used");
+
+/* RAM that the window can show and mem= allows: the rest is given up with a line. */
 static void clip_ram(void)
 {
-    u64 limit = MIN(FRAME_WINDOW_MAX, 1ULL << host.phys_bits), lost = 0;
+    u64 limit = MIN(MIN(FRAME_WINDOW_MAX, 1ULL << host.phys_bits), ROUND_DOWN(opt_mem, PAGE_SIZE)), lost = 0;
 
-    for (unsigned i = 0; i < boot_info.nr_mmap; i++) {
+    for (unsigned i = 0, n = boot_info.nr_mmap; i < n; i++) {
         struct boot_range *r = &boot_info.mmap[i];
         if (r->type != MEM_RAM || r->end <= limit)
             continue;
-        lost += r->end - MAX(r->start, limit);
-        if (r->start >= limit)
-            r->type = MEM_UNUSABLE;
-        else
-            r->end = limit;
+        paddr_t from = MAX(r->start, limit);
+        lost += r->end - from;
+        /* Still memory, so that nobody puts device registers there. */
+        if (!memmap_add(&boot_info, from, r->end - from, MEM_UNUSABLE))
+            r->end = MAX(r->start, limit);
     }
+    memmap_finish(&boot_info);
     if (lost)
-        printk(LOG_WARN, "%llu MiB of RAM above %llu GiB cannot be reached and stay unused\n",
-               (unsigned long long)(lost >> 20), (unsigned long long)(limit >> 30));
+        printk(LOG_WARN, "%llu MiB of RAM above %#llx stay unused (mem=, or out of reach)\n",
+               (unsigned long long)(lost >> 20), (unsigned long long)limit);
 }
 
 /* ---- boot ---- */
