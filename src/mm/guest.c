@@ -55,10 +55,11 @@ static int copy_linear(struct vcpu *v, gva_t va, void *buf, size_t len, bool wri
         unsigned off = (unsigned)(va % PAGE_SIZE);
         size_t n = MIN(len, PAGE_SIZE - off);
         const struct domain *prev = p2m_enter(v->dom);
+        struct p2m_view w = { .d = v->dom };
         gpa_t gpa;
         u32 pfec;
-        int rc = walk_guest(v->dom, &ps, va, write ? GW_WRITE : 0, &gpa, &pfec);
-        mfn_t m = rc ? INVALID_MFN : p2m_peek(v->dom, GFN(gpa >> PAGE_SHIFT), write);
+        int rc = walk_guest(&w, &ps, va, write ? GW_WRITE : 0, &gpa, &pfec);
+        mfn_t m = rc ? INVALID_MFN : p2m_view_peek(&w, GFN(gpa >> PAGE_SHIFT), write);
         if (mfn_valid(m))
             copy_piece(m, off, buf, n, write);
         p2m_exit(prev);

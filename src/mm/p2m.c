@@ -13,6 +13,7 @@ int p2m_create(struct domain *d)
     if (!p)
         return -ENOMEM;
     spin_init(&p->lock, RANK_P2M);
+    timer_init(&p->held_timer, p2m_held_timer, d);
     if (!ram_commit(POOL_INITIAL)) {
         kfree(p);
         return -ENOMEM;
@@ -79,8 +80,10 @@ int p2m_destroy(struct domain *d)
     if (!p || !p->root)
         return 0;
     if (!p->dead) {
+        timer_stop(&p->held_timer);
         spin_lock(&p->lock);
         p->dead = true;
+        p2m_drop_held(d);
         spin_unlock(&p->lock);
         smp_mb();
         p2m_sync(d);                /* from here on nobody looks at an entry but us */
@@ -130,23 +133,38 @@ void p2m_wait_readers(const struct domain *d)
             cpu_relax();
 }
 
-/* Entry that maps g, adjusted to the 4 KiB frame; 0 if there is none. Inside p2m_enter(). */
-static u64 entry_of(const struct domain *d, gfn_t g, unsigned *order)
+/* Leaf that maps g, 0 if there is none; *mask gets the offset bits of its size in frames. Inside p2m_enter(). This
+ * is every access to guest memory, hence spelt out level by level. */
+static u64 leaf_of(const struct domain *d, u64 g, u64 *mask)
 {
     const struct p2m *p = d->p2m;
-    unsigned level;
 
-    if (!p || read_once(&p->dead) || g.n >= P2M_GFN_END)
+    if (unlikely(!p || read_once(&p->dead) || g >= P2M_GFN_END))
         return 0;
-    u64 e = read_once(p2m_find(p, g.n, &level));
-    /* Between the two reads the entry may have become a table (split): same mapping, look again. */
-    while (pte_table(e, level))
-        e = read_once(p2m_find(p, g.n, &level));
-    if (!(e & PTE_P))
+    u64 e = read_once(&p->root[g >> 27]);
+    if (unlikely(!(e & PTE_P)))
         return 0;
+    e = read_once(&pte_down(e)[g >> 18 & 511]);
+    *mask = (1UL << 18) - 1;
+    if (!pte_table(e, 3))
+        return e & PTE_P ? e : 0;
+    e = read_once(&pte_down(e)[g >> 9 & 511]);
+    *mask = (1UL << 9) - 1;
+    if (!pte_table(e, 2))
+        return e & PTE_P ? e : 0;
+    e = read_once(&pte_down(e)[g & 511]);
+    *mask = 0;
+    return e & PTE_P ? e : 0;
+}
+
+/* The same, as the entry of the one frame. */
+static u64 entry_of(const struct domain *d, gfn_t g, unsigned *order)
+{
+    u64 mask = 0, e = leaf_of(d, g.n, &mask);
+
     if (order)
-        *order = level_order(level);
-    return e + ((g.n & ((1ULL << level_order(level)) - 1)) << PAGE_SHIFT);
+        *order = mask ? fls64(mask) + 1 : 0;
+    return e ? e + ((g.n & mask) << PAGE_SHIFT) : 0;
 }
 
 mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *type, unsigned *order)
@@ -163,15 +181,14 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *type, unsigned *order
 }
 
 /* May the entry be used as RAM? */
-static int check_access(u64 e, bool write)
+static inline int check_access(u64 e, bool write)
 {
-    enum p2m_type t = pte_type(e);
+    const unsigned memory = 1u << P2M_RAM | 1u << P2M_RAM_RO | 1u << P2M_GRANT_RW | 1u << P2M_GRANT_RO |
+                            1u << P2M_FOREIGN;
 
     if (!e)
         return -ENOENT;
-    if (!(p2m_is_ram(t) || p2m_is_grant(t) || t == P2M_FOREIGN) || (write && !(e & PTE_RW)))
-        return -EPERM;
-    return 0;
+    return (memory >> pte_type(e) & 1) && (!write || (e & PTE_RW)) ? 0 : -EPERM;
 }
 
 mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
@@ -179,6 +196,15 @@ mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
     u64 e = entry_of(d, g, NULL);
 
     return check_access(e, write) ? INVALID_MFN : MFN(pte_mfn(e));
+}
+
+mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write)
+{
+    if (!w->leaf || (g.n & ~w->mask) != w->base) {
+        w->leaf = leaf_of(w->d, g.n, &w->mask);
+        w->base = g.n & ~w->mask;
+    }
+    return check_access(w->leaf, write) ? INVALID_MFN : MFN(pte_mfn(w->leaf) + (g.n & w->mask));
 }
 
 int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m)

@@ -88,6 +88,9 @@ int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_ty
 const struct domain *p2m_enter(const struct domain *d);
 void p2m_exit(const struct domain *prev);
 mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write);
+/* The same for several frames in a row within one section: remembers the last leaf. Start with { .d = d }. */
+struct p2m_view { const struct domain *d; u64 leaf, base, mask; };
+mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write);
 /* Highest gfn that was ever mapped. */
 gfn_t p2m_max_gfn(const struct domain *d);
 /* Change P2M_RAM <-> P2M_RAM_RO of one page (device model ROMs). */

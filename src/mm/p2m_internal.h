@@ -6,12 +6,19 @@
 #include "mm/block.h"
 #include "mm/p2m.h"
 
+#define HELD_MAX 64u
 struct p2m {
     struct spinlock lock;           /* every change of an entry; readers use p2m_enter() */
     u64 *root;
     u64 pool_pages, pool_used;      /* commitment in all, of which tables */
     u64 max_gfn;
     bool dead;                      /* being destroyed: readers find nothing, nothing can be added */
+    /* Foreign frames that left the tables while the IOMMU may still hold their translation: Linux unmaps page by
+     * page, one IOMMU invalidation has to do for many. Bounded by number and by time. */
+    unsigned nr_held;
+    u64 held_gfns;                  /* bit gfn % 64: such a gfn may be among them */
+    mfn_t held[HELD_MAX];
+    struct timer held_timer;
 };
 
 /* AMD64 long-mode entries (APM 2, 5.3 and 15.25.6: nested walks are user accesses, so U/S must be set at all
@@ -69,6 +76,15 @@ void p2m_wait_readers(const struct domain *d);
 int p2m_iommu_place(struct domain *d, u64 gfn, u64 mfn, bool write, bool present) __must_check;
 
 /* ---- p2m_remove.c ---- */
+/* Flush the IOMMU and drop what is held back. Lock held. */
+void p2m_drop_held(struct domain *d);
+/* gfn is about to be mapped in the IOMMU: a stale translation of it must be gone (design rule 5). Lock held. */
+static inline void p2m_settle(struct domain *d, u64 gfn)
+{
+    if (unlikely(d->p2m->held_gfns >> (gfn % 64) & 1))
+        p2m_drop_held(d);
+}
+void p2m_held_timer(void *arg);
 /* No CPU and nobody inside p2m_enter() uses what was there before. Lock may be held. */
 void p2m_sync(struct domain *d);
 /* Note a frame to drop (or RAM to give up) after the flush; finishes the batch first when it is full. */

@@ -39,6 +39,10 @@ static int map_piece(struct domain *d, u64 gfn, u64 mfn, unsigned level, enum p2
     if (level == 3 && !p2m_gbpages() && !pte_table(*pe, 3) && !p2m_walk(p, gfn, 2))
         return -ENOMEM;
     if (d->iommu) {
+        if (level > 1)
+            p2m_drop_held(d);
+        else
+            p2m_settle(d, gfn);
         int rc = iommu_map(d, GFN(gfn), MFN(mfn), level_order(level), type != P2M_RAM_RO);
         if (rc)
             return rc;
@@ -70,6 +74,7 @@ int p2m_iommu_place(struct domain *d, u64 gfn, u64 mfn, bool write, bool present
 
     if (!d->iommu)
         return 0;
+    p2m_settle(d, gfn);
     if (present) {
         rc = iommu_split(d, GFN(gfn));
         if (rc)

@@ -53,6 +53,45 @@ static void unmap_iommu(struct domain *d, u64 gfn, unsigned order)
             iommu_unmap(d, GFN(gfn + k));
 }
 
+/* ---- frames held back for the IOMMU ---- */
+#define HELD_NS 2000000u            /* 2 ms */
+
+void p2m_drop_held(struct domain *d)
+{
+    struct p2m *p = d->p2m;
+    unsigned n = p->nr_held;
+
+    if (!n)
+        return;
+    iommu_flush(d);
+    p->nr_held = 0;
+    p->held_gfns = 0;
+    for (unsigned i = 0; i < n; i++)
+        page_put(p->held[i]);
+}
+
+void p2m_held_timer(void *arg)
+{
+    struct domain *d = arg;
+
+    spin_lock(&d->p2m->lock);
+    p2m_drop_held(d);
+    spin_unlock(&d->p2m->lock);
+}
+
+/* gfn's entry for frame m is cleared, CPUs are flushed: drop m's reference with the next IOMMU flush. */
+static void hold(struct domain *d, u64 gfn, mfn_t m)
+{
+    struct p2m *p = d->p2m;
+
+    if (p->nr_held == HELD_MAX)
+        p2m_drop_held(d);
+    if (p->nr_held == 0)
+        timer_set(&p->held_timer, now_ns() + HELD_NS);
+    p->held[p->nr_held++] = m;
+    p->held_gfns |= 1ULL << (gfn % 64);
+}
+
 int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch)
 {
     struct p2m *p = d->p2m;
@@ -76,6 +115,13 @@ int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, str
     } else {
         write_once(pe, 0);
         unmap_iommu(d, g.n, 0);
+        if (d->iommu && type == P2M_FOREIGN && batch == &one) {
+            tlb_flush_domain(d);
+            p2m_wait_readers(d);
+            hold(d, g.n, MFN(pte_mfn(e)));
+            spin_unlock(&p->lock);
+            return 0;
+        }
         if (type_has_ref(type))
             batch_add(batch, MFN(pte_mfn(e)), false, 0);
         batch->dirty = true;

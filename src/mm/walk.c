@@ -35,21 +35,20 @@ static const struct mode *mode_of(const struct paging_state *ps)
 }
 
 /* Entry at gpa `at`: its place in the window, or NULL. */
-static void *entry_at(struct domain *d, gpa_t at, bool write)
+static inline void *entry_at(struct p2m_view *w, gpa_t at, bool write)
 {
-    mfn_t m = p2m_peek(d, GFN(at >> PAGE_SHIFT), write);
+    mfn_t m = p2m_view_peek(w, GFN(at >> PAGE_SHIFT), write);
 
     return mfn_valid(m) ? (char *)frame_map(m) + at % PAGE_SIZE : NULL;
 }
 
 /* Set accessed (and dirty) bits. Only ever ORs, atomically: the guest writes these words too. */
-static void mark(struct domain *d, gpa_t at, u64 e, u64 bits)
+static void mark(struct p2m_view *w, gpa_t at, u64 bits)
 {
-    u32 *w;
+    u32 *p = entry_at(w, at, true);
 
-    if ((e & bits) == bits || !(w = entry_at(d, at, true)))
-        return;
-    atomic_or(w, (u32)bits);        /* both are in the low half, whatever the entry's size */
+    if (p)
+        atomic_or(p, (u32)bits);        /* both are in the low half, whatever the entry's size */
 }
 
 /* Does the mapping (rights of all levels and-ed into e) allow the access? 0, or error-code bits beyond W/U/I. */
@@ -87,7 +86,37 @@ static gpa_t large_base(const struct mode *m, u64 e, unsigned shift)
     return e & G_ADDR & ~((1ULL << shift) - 1);
 }
 
-int walk_guest(struct domain *d, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
+/* The common case by itself: 4-level tables, access allowed, accessed and dirty bits there already. False: whatever
+ * the reason, the full walk finds out. */
+static bool walk_64(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa)
+{
+    u64 table = ps->cr3 & G_ADDR, all = ~0ULL, any = 0, e;
+    unsigned shift = 39;
+
+    if (unlikely((u64)((s64)(va << 16) >> 16) != va || (ps->cr4 & CR4_LA57)))
+        return false;
+    for (;; shift -= 9) {
+        u64 *p = entry_at(w, table | (va >> shift & 511) << 3, false);
+        if (unlikely(!p))
+            return false;
+        e = read_once(p);
+        all &= e;
+        any |= e;
+        if (unlikely((all & (G_P | G_A)) != (G_P | G_A)))
+            return false;
+        if (shift == PAGE_SHIFT || (e & G_PS))
+            break;
+        table = e & G_ADDR;
+    }
+    if (shift == 39 || ((flags & GW_WRITE) && !(e & G_D)) ||
+        !allowed(ps, (all & (G_RW | G_US)) | (any & G_NX), flags))
+        return false;
+    u64 mask = (1ULL << shift) - 1;
+    *gpa = (e & G_ADDR & ~mask) | (va & mask);
+    return true;
+}
+
+int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
 {
     const struct mode *m = mode_of(ps);
     u64 rights = G_RW | G_US, e;
@@ -96,6 +125,8 @@ int walk_guest(struct domain *d, const struct paging_state *ps, gva_t va, unsign
         *gpa = va & 0xffffffff;     /* no paging implies 32-bit linear addresses */
         return 0;
     }
+    if (likely(m == &mode_64) && walk_64(w, ps, va, flags, gpa))
+        return 0;
     if (m != &mode_64)
         va &= 0xffffffff;
     else if ((u64)((s64)(va << 16) >> 16) != va || (ps->cr4 & CR4_LA57))
@@ -109,7 +140,7 @@ int walk_guest(struct domain *d, const struct paging_state *ps, gva_t va, unsign
         shift = PAGE_SHIFT + (level - 1) * m->bits;
         unsigned bits = level == m->levels ? m->top_bits : m->bits;
         at[n] = table + (va >> shift & ((1u << bits) - 1)) * m->entry;
-        void *p = entry_at(d, at[n], false);
+        void *p = entry_at(w, at[n], false);
         if (!p)
             return -EIO;
         e = m->entry == 8 ? read_once((u64 *)p) : read_once((u32 *)p);
@@ -132,8 +163,11 @@ int walk_guest(struct domain *d, const struct paging_state *ps, gva_t va, unsign
     }
     if (!allowed(ps, rights, flags))
         return fault(ps, flags, PFEC_P, pfec);
-    for (unsigned i = 0; i < n; i++)
-        mark(d, at[i], seen[i], G_A | (i == n - 1 && (flags & GW_WRITE) ? G_D : 0));
+    for (unsigned i = 0; i < n; i++) {
+        u64 bits = G_A | (i == n - 1 && (flags & GW_WRITE) ? G_D : 0);
+        if ((seen[i] & bits) != bits)
+            mark(w, at[i], bits);
+    }
     gpa_t base = shift == PAGE_SHIFT ? e & (m->entry == 8 ? G_ADDR : 0xfffff000) : large_base(m, e, shift);
     *gpa = base | (va & ((1ULL << shift) - 1));
     return 0;
@@ -145,7 +179,8 @@ int guest_walk(struct vcpu *v, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
 
     hvm->get_paging(v, &ps);
     const struct domain *prev = p2m_enter(v->dom);
-    int rc = walk_guest(v->dom, &ps, va, flags, gpa, pfec);
+    struct p2m_view w = { .d = v->dom };
+    int rc = walk_guest(&w, &ps, va, flags, gpa, pfec);
     p2m_exit(prev);
     return rc;
 }

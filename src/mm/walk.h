@@ -4,5 +4,5 @@
 #include "hvm/hvm.h"
 #include "mm/guest.h"
 
-/* Translate va with paging state ps (cpl: 3 = user rules). Inside p2m_enter(d). Like guest_walk(). */
-int walk_guest(struct domain *d, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec);
+/* Translate va with paging state ps. Inside p2m_enter(w->d). Like guest_walk(). */
+int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec);

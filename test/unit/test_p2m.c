@@ -529,6 +529,102 @@ static void test_destroy(void **state)
     assert_int_equal(mm_audit(), 0);
 }
 
+/* ---- IOMMU ---- */
+
+/* The device sees what the guest sees, and nothing that was freed. */
+static void check_iommu(struct domain *d)
+{
+    for (u64 g = 0; g < STUB_GFNS; g++) {
+        enum p2m_type t;
+        mfn_t m = p2m_lookup(d, GFN(g), &t, NULL);
+        assert_int_equal(stub_iommu[g].present, t != P2M_NONE);
+        if (t != P2M_NONE)
+            assert_int_equal(stub_iommu[g].mfn, m.n);
+        if (stub_iommu[g].stale) {          /* still reachable by DMA: must not have been freed */
+            struct block *b = block_of(MFN(stub_iommu[g].mfn));
+            assert_true(!b || !page_is_free(b, stub_iommu[g].mfn % 512));
+        }
+    }
+}
+
+static void test_iommu(void **state)
+{
+    fake_machine_init(64, 1);
+    memset(stub_iommu, 0, sizeof(stub_iommu));
+    struct domain *d = fake_domain(0, 0), *e = fake_domain(1, 512);
+    mfn_t m;
+    d->max_pages = ~0ULL;
+    d->iommu = (void *)1;
+    assert_true(dom_ram_take(d, MiB(2), MiB(9)));
+    assert_int_equal(p2m_map_identity(d, MiB(2), MiB(9), P2M_RAM), 0);
+    check_iommu(d);
+    assert_int_equal(p2m_remove_ram(d, GFN(0x345)), 0);
+    check_iommu(d);
+    assert_int_equal(p2m_map_identity(d, MiB(20), MiB(23), P2M_MMIO), 0);
+    assert_int_equal(p2m_unmap_identity(d, MiB(21), MiB(22), P2M_MMIO), 0);
+    check_iommu(d);
+    /* Foreign pages unmapped one by one share a flush ... */
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(p2m_get_owned(e, GFN(i), false, &m), 0);
+        assert_int_equal(p2m_map_record(d, GFN(0x4000 + i), m, P2M_FOREIGN, false), 0);
+    }
+    check_iommu(d);
+    unsigned flushes = stub_iommu_flushes;
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(p2m_unmap_record(d, GFN(0x4000 + i), INVALID_MFN, P2M_FOREIGN, NULL), 0);
+        assert_int_equal(p2m_remove_ram(e, GFN(i)), 0);
+        if (i % 50 == 0)
+            check_iommu(d);
+    }
+    check_iommu(d);
+    assert_int_equal(stub_iommu_flushes - flushes, 200 / 64);
+    assert_int_equal(mm_audit(), 200 % 64);         /* ... and keep their references until then */
+    assert_int_equal(e->zombie_pages, 200 % 64);
+    /* Mapping something at such a gfn forces it; so does time. */
+    assert_int_equal(p2m_get_owned(e, GFN(300), false, &m), 0);
+    assert_int_equal(p2m_map_record(d, GFN(0x4000 + 199), m, P2M_FOREIGN, false), 0);
+    assert_int_equal(mm_audit(), 0);
+    assert_int_equal(p2m_unmap_record(d, GFN(0x4000 + 199), m, P2M_FOREIGN, NULL), 0);
+    assert_int_equal(mm_audit(), 1);
+    fake_time_advance(3000000);
+    timer_run();
+    assert_int_equal(mm_audit(), 0);
+    check_iommu(d);
+    /* Replacing RAM, moving, read-only, superpages; each also with every failure. */
+    for (unsigned op = 0; op < 5; op++) {
+        for (unsigned k = 1; ; k++) {
+            int rc = 0;
+            fake_fail_at(k);
+            switch (op) {
+            case 0:
+                rc = p2m_get_owned(e, GFN(301), false, &m);
+                if (!rc && (rc = p2m_map_record(d, GFN(0x405), m, P2M_FOREIGN, true)) != 0)
+                    page_put(m);
+                break;
+            case 1: rc = p2m_move_ram(d, GFN(0x605), GFN(0x5605)); break;
+            case 2: rc = p2m_set_ram_type(d, GFN(0x205), P2M_RAM_RO); break;
+            case 3: rc = p2m_remove_ram(d, GFN(0x206)); break;
+            case 4:
+                m = dom_ram_alloc(d, 9);
+                rc = mfn_valid(m) ? p2m_map_ram(d, GFN(0x7000), m, 9) : -ENOMEM;
+                if (rc && mfn_valid(m))
+                    dom_ram_free(d, m, 9);
+                break;
+            }
+            bool failed = fake_failed();
+            fake_fail_at(0);
+            check_iommu(d);
+            mm_audit();
+            if (!failed) {
+                assert_int_equal(rc, 0);
+                break;
+            }
+            assert_true(k < 20);
+        }
+    }
+    d->iommu = NULL;
+}
+
 /* Creation fails cleanly at every allocation. */
 static void test_create_failures(void **state)
 {
@@ -565,7 +661,7 @@ int main(void)
         cmocka_unit_test(test_unmap_needs_no_memory), cmocka_unit_test(test_special),
         cmocka_unit_test(test_identity), cmocka_unit_test(test_fill_old_tables), cmocka_unit_test(test_batch_ram),
         cmocka_unit_test(test_tlb), cmocka_unit_test(test_reader_vs_removal), cmocka_unit_test(test_zombie_race),
-        cmocka_unit_test(test_destroy), cmocka_unit_test(test_create_failures),
+        cmocka_unit_test(test_destroy), cmocka_unit_test(test_iommu), cmocka_unit_test(test_create_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
