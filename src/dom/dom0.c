@@ -286,6 +286,7 @@ void dom0_create(void)
     b->d->vcpu[0]->initialised = true;
     vcpu_set_up(b->d->vcpu[0]);
     b->d->ever_unpaused = true;
+    b->d->ctl_pauses = 0;
     console_rx_notify = console_typed;
     domain_unpause(b->d);
 }
