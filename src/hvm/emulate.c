@@ -155,7 +155,7 @@ static enum emul_result decode(struct emul *e, u8 *b, unsigned n, gva_t va)
 
 enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
 {
-    u8 b[INSN_MAX];
+    u8 b[INSN_MAX + 1];                 /* two words are copied faster than 15 bytes */
     struct emul e;
     enum emul_result r;
     unsigned n;
@@ -169,10 +169,10 @@ enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
     e.tlb[0].valid = e.tlb[1].valid = false;
     hvm->get_paging(v, &e.ps);
     e.mode = (u8)code_mode(v, &e.ps, &va);
-    n = fetch_page(v, &e.ps, va, b, INSN_MAX, &pfec);
+    n = fetch_page(v, &e.ps, va, b, sizeof(b), &pfec);
     if (!n)
         return fetch_fault_result(&e, va, pfec);
-    if (likely(n == INSN_MAX) && e.mode == 8 && vlapic_covers(v, gpa)) {
+    if (likely(n >= INSN_MAX) && e.mode == 8 && vlapic_covers(v, gpa)) {
         unsigned len = emul_lapic_mov(v, b, gpa, write);
 
         if (likely(len)) {

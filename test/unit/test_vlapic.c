@@ -2,6 +2,7 @@
 /* Virtual local APIC: registers, errors (XSA-462), x2APIC whitelist (XSA-108), timer, IPIs, INIT/SIPI, records. */
 #include <stdarg.h>
 #include <stdlib.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include "alone.h"
@@ -20,11 +21,11 @@ static u32 cpuid_1c;
 
 void *kzalloc(size_t n) { return calloc(1, n); }
 void kfree(void *p) { free(p); }
-void vcpu_kick(struct vcpu *v) { kicks++; }
+void vcpu_kick(struct vcpu *v) { atomic_add(&kicks, 1); }
 void vcpu_set_down(struct vcpu *v) { v->flags |= VF_DOWN; }
 void vcpu_set_up(struct vcpu *v) { v->flags &= ~VF_DOWN; }
 void hvm_reset_sipi(struct vcpu *v, u8 vector) { sipis++; sipi_vector = vector; }
-void hvm_inject_nmi(struct vcpu *v) { nmis++; }
+void hvm_inject_nmi(struct vcpu *v) { atomic_add(&nmis, 1); }
 void hvm_upcall(struct vcpu *v) { vlapic_set_irq(v, v->upcall_vector, false); }
 u64 hvm_tsc_offset(const struct vcpu *v) { return v->dom->tsc_offset; }
 void hvm_cpuid(struct vcpu *v, u32 leaf, u32 sub, struct cpuid_leaf *out)
@@ -631,6 +632,63 @@ static void random_script(void **state)
     }
 }
 
+/* Two CPUs at once, each running its vCPU and sending to the other: nothing is lost, nothing hangs (XSA-462). */
+static u32 sent_to[2], got[2];
+static void *storm(void *arg)
+{
+    unsigned me = (unsigned)(long)arg, seed = me + 7;
+    struct cpu self = { .self = &self, .id = me, .online = true };
+    struct vcpu *v = &vcpus[me];
+
+    this_cpu_ptr = &self;
+    for (unsigned i = 0; i < 100000; i++) {
+        int vec;
+
+        switch (rand_r(&seed) % 8) {
+        case 0: icr(v, 2 * !me, rand_r(&seed) % 20); break;         /* mostly illegal */
+        case 1: icr(v, 0, 0x80000 | rand_r(&seed) % 20); break;
+        case 2: wr(v, 0x370, (u32)rand_r(&seed) % 48); break;
+        case 3: assert_int_equal(esr(v) & ~0x60u, 0); break;
+        case 4: icr(v, 2 * !me, 0x400); break;
+        case 5:                                                     /* a vector of our own, one at a time */
+            if (read_once(&sent_to[!me]) == load_acquire(&got[!me])) {
+                sent_to[!me]++;
+                icr(v, 2 * !me, 0xe0 + me);
+            }
+            break;
+        default:
+            vlapic_handle_requests(v);
+            vec = vlapic_pending(v);
+            if (vec < 0)
+                break;
+            vlapic_ack(v, (u8)vec);
+            wr(v, 0xb0, 0);
+            if (vec == (int)(0xe0 + !me))
+                store_release(&got[me], got[me] + 1);
+            break;
+        }
+    }
+    return NULL;
+}
+
+static void two_cpus(void **state)
+{
+    pthread_t t[2];
+
+    memset(sent_to, 0, sizeof(sent_to));
+    memset(got, 0, sizeof(got));
+    V1->flags = 0;
+    for (long i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, storm, (void *)i), 0);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        got[i] += vlapic_pending(&vcpus[i]) == (int)(0xe0 + !i);    /* the last one may still be pending */
+        assert_int_equal(sent_to[i], got[i]);
+        assert_true(got[i] > 100);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -638,7 +696,7 @@ int main(void)
         T(reset_values), T(priorities), T(upcall_survives_disabling), T(level_eoi),
         T(xsa462_self), T(xsa462_variants), T(xsa462_x2apic),
         T(xsa108_whitelist), T(base_transitions), T(timer_oneshot), T(timer_periodic), T(timer_deadline),
-        T(ipi_modes), T(ipi_x2apic), T(lowest_priority), T(init_sipi), T(save_load), T(random_script),
+        T(ipi_modes), T(ipi_x2apic), T(lowest_priority), T(init_sipi), T(save_load), T(random_script), T(two_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
