@@ -121,11 +121,8 @@ static void write_eoi(struct vlapic *l, u32 val)
 
 void vlapic_set_tpr(struct vcpu *v, u8 tpr)
 {
-    u32 old = v->lapic->r[AR_TPR];
-
-    /* CR8 and V_TPR carry only the class: the low half survives unless the class changes. */
-    if ((old ^ tpr) & 0xf0)
-        write_once(&v->lapic->r[AR_TPR], (u32)tpr);
+    /* A write of CR8 clears the low half (SDM 3A 11.8.6). */
+    write_once(&v->lapic->r[AR_TPR], (u32)tpr);
 }
 
 u8 vlapic_get_tpr(struct vcpu *v)
