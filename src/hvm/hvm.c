@@ -68,6 +68,7 @@ int hvm_vcpu_init(struct vcpu *v)
     h->created = true;
     if ((rc = vlapic_init(v))) goto fail;
     mtrr_reset(v);
+    hvm_refresh_limits(v);
     hvm->update_policy(v);
     hvm->set_tsc_offset(v, hvm_tsc_offset(v), false);
     if ((rc = hvm_reset_state(v, 0xf000, 0xffff0000, 0xfff0))) goto fail;
