@@ -103,7 +103,8 @@ static const struct acpi_header *table_map(paddr_t addr)
         return NULL;
     }
     if (!sum_is_zero(h, len)) {
-        printk(LOG_WARN, "ACPI: table %.4s at %#llx has a wrong checksum, skipped\n", h->sig, (unsigned long long)addr);
+        printk(LOG_WARN, "ACPI: table %.4s at %#llx has a wrong checksum, skipped\n", h->sig,
+               (unsigned long long)addr);
         return NULL;
     }
     return h;
@@ -117,7 +118,8 @@ static void table_add(paddr_t addr)
         if (tables[i].addr == addr)
             return;
     if (nr_tables == MAX_TABLES) {
-        printk(LOG_WARN, "ACPI: more than %u tables, the one at %#llx is skipped\n", MAX_TABLES, (unsigned long long)addr);
+        printk(LOG_WARN, "ACPI: more than %u tables, the one at %#llx is skipped\n", MAX_TABLES,
+               (unsigned long long)addr);
         return;
     }
     const struct acpi_header *h = table_map(addr);

@@ -13,7 +13,8 @@ struct option {
     int (*fn)(const char *value);   /* custom: value after '=' ("" if none, "0" for no-NAME); -EINVAL logs */
     const char *help;               /* one line for the generated reference */
 };
-#define BOOT_OPTION(id, ...) static const struct option bootopt_##id __section("options") __aligned(8) = { __VA_ARGS__ }
+#define BOOT_OPTION(id, ...) \
+    static const struct option bootopt_##id __section("options") __aligned(8) = { __VA_ARGS__ }
 
 void cmdline_parse(const char *line);   /* logs unknown and malformed options */
 extern char saved_cmdline[1024];        /* as XENVER_commandline reports it */

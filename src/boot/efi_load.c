@@ -67,7 +67,8 @@ static void find_own_path(void)
 
 static efi_status open_root(void)
 {
-    static const struct efi_guid guid = { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+    static const struct efi_guid guid =
+        { 0x964e5b22, 0x6459, 0x11d2, { 0x8e, 0x39, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
     struct efi_file_system *fs;
     efi_status s = efi_st->boot->handle_protocol(self->device, &guid, (void **)&fs);
 
@@ -212,8 +213,8 @@ static efi_status find_config(void)
     }
     if (!open_config("xen.cfg"))
         return EFI_SUCCESS;
-    return efi_fail(EFI_NOT_FOUND, "no configuration file: '%s' with .cfg, or xen.cfg, is looked for in %s; -cfg=FILE "
-                    "names another", own_name, dir);
+    return efi_fail(EFI_NOT_FOUND, "no configuration file: '%s' with .cfg, or xen.cfg, is looked for in %s; "
+                    "-cfg=FILE names another", own_name, dir);
 }
 
 static int get(const char *sec, const char *key)
@@ -349,7 +350,8 @@ static efi_status load_modules(void)
 
 efi_status efi_load_all(void)
 {
-    static const struct efi_guid guid = { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
+    static const struct efi_guid guid =
+        { 0x5b1b31a1, 0x9562, 0x11d2, { 0x8e, 0x3f, 0, 0xa0, 0xc9, 0x69, 0x72, 0x3b } };
     efi_status s = efi_st->boot->handle_protocol(efi_image, &guid, (void **)&self);
 
     if (s)

@@ -41,7 +41,8 @@ static void set_mask(u32 mask, u8 *pos, u8 *size)
 
 void efi_screen(const char *video)
 {
-    static const struct efi_guid guid = { 0x9042a9de, 0x23dc, 0x4a38, { 0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a } };
+    static const struct efi_guid guid =
+        { 0x9042a9de, 0x23dc, 0x4a38, { 0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a } };
     __typeof__(boot_info.fb) *fb = &boot_info.fb;
     struct efi_gop *gop;
     u32 width, height, red = 0xff, green = 0xff00, blue = 0xff0000;

@@ -194,7 +194,7 @@ entered64:
         movabs  $high, %rax
         jmp     *%rax
 
-        /* At the link address, with R12 = magic, R13 = information, R14 = TSC, R15 = physical address of the image. */
+        /* At the link address: R12 = magic, R13 = information, R14 = TSC, R15 = physical address of the image. */
 high:   lea     boot_stack_top(%rip), %rsp
         lgdt    boot_gdtr(%rip)
         mov     $0x10, %eax
@@ -298,7 +298,8 @@ serial_setup:
 serial_setup_end:
 no_long_mode:
         .asciz  "(XEN) Helium: this CPU has no 64-bit mode (long mode); a 64-bit processor is needed. Stopped.\r\n"
-no_nx:  .asciz  "(XEN) Helium: this CPU has no NX (execute disable), or the firmware hides it: enable it there. Stopped.\r\n"
+no_nx:  .ascii  "(XEN) Helium: this CPU has no NX (execute disable), or the firmware hides it: "
+        .asciz  "enable it there. Stopped.\r\n"
 
         .section .boot_nobits, "aw", @nobits
         .balign 4096

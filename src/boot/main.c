@@ -122,7 +122,8 @@ static void give_ram(struct ram_range tables)
         used[nr_used++] = (struct ram_range){ boot_info.efi_memmap & PAGE_MASK,
                                               ROUND_UP(boot_info.efi_memmap + boot_info.efi_memmap_size, PAGE_SIZE) };
     if (boot_info.ucode)
-        used[nr_used++] = (struct ram_range){ boot_info.ucode, ROUND_UP(boot_info.ucode + boot_info.ucode_size, PAGE_SIZE) };
+        used[nr_used++] = (struct ram_range){ boot_info.ucode,
+                                              ROUND_UP(boot_info.ucode + boot_info.ucode_size, PAGE_SIZE) };
     for (unsigned i = 0; i < boot_info.nr_modules; i++) {
         const struct boot_module *m = &boot_info.module[i];
         used[nr_used++] = (struct ram_range){ m->start & PAGE_MASK, ROUND_UP(m->start + m->size, PAGE_SIZE) };

@@ -30,7 +30,8 @@ bool memmap_add(struct boot_info *bi, u64 start, u64 len, u32 type)
 /* When ranges overlap the one with the highest rank decides. */
 static unsigned rank(u32 type)
 {
-    static const u8 ranks[] = { [MEM_RAM] = 1, [MEM_ACPI] = 2, [MEM_NVS] = 3, [MEM_RESERVED] = 4, [MEM_UNUSABLE] = 5 };
+    static const u8 ranks[] =
+        { [MEM_RAM] = 1, [MEM_ACPI] = 2, [MEM_NVS] = 3, [MEM_RESERVED] = 4, [MEM_UNUSABLE] = 5 };
     return ranks[type];
 }
 

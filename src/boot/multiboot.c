@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Multiboot Specification 0.6.96 (mb1), Multiboot2 Specification 2.0 (mb2), public arch-x86/hvm/start_info.h (PVH). */
+/* Multiboot Specification 0.6.96 (mb1), Multiboot2 Specification 2.0 (mb2),
+ * public arch-x86/hvm/start_info.h (PVH). */
 #include "boot/multiboot.h"
 #include "boot/memmap.h"
 #include "lib/lib.h"

@@ -69,7 +69,8 @@ IGNORE(mtrr_clip, "e820-mtrr-clip", "firmware's map is taken as it is");
 /* Options that would change what an administrator relies on are not silent when they ask for what we have not. */
 static int opt_smt(const char *v)
 {
-    if ((!strcmp(v, "0") || !strcmp(v, "off") || !strcmp(v, "no") || !strcmp(v, "false")) && host.threads_per_core > 1)
+    if ((!strcmp(v, "0") || !strcmp(v, "off") || !strcmp(v, "no") || !strcmp(v, "false")) &&
+        host.threads_per_core > 1)
         printk(LOG_WARN, "smt=off is not implemented: switch hyper-threading off in the firmware's setup\n");
     return 0;
 }

@@ -7,7 +7,8 @@
 
 enum { TABLE = 3, PAGE_2M = 0x83 };     /* present, writable; and 2 MiB */
 
-extern u8 boot_tables[], boot_tables_end[], boot_pml4[], boot_pdpt_low[], boot_pdpt_high[], boot_pd_low[], boot_pd_high[];
+extern u8 boot_tables[], boot_tables_end[];
+extern u8 boot_pml4[], boot_pdpt_low[], boot_pdpt_high[], boot_pd_low[], boot_pd_high[];
 
 paddr_t boot_tables_build(void *copy, paddr_t base)
 {

@@ -11,3 +11,4 @@ __attribute__((weak)) struct uart uarts[2];
 extern const u8 dom0_loader_blob[], dom0_loader_blob_end[];
 __attribute__((weak)) const u8 dom0_loader_blob[1] = { 0 };
 __attribute__((weak)) const u8 dom0_loader_blob_end[1] = { 0 };
+__attribute__((weak)) void (*console_rx_notify)(void);
