@@ -41,45 +41,66 @@ static unsigned search(const struct hvm_domain *h, unsigned nr, u32 port)
 
 enum cover { COVER_NONE, COVER_ALL, COVER_PART };
 
-/* Does a handler cover [port, port + size)? COVER_ALL: *out is a copy of it. */
-static enum cover find(struct hvm_domain *h, u32 port, unsigned size, struct pio_handler *out)
+/* Does a handler cover [port, port + size)? COVER_ALL: *fn and *arg are its. Inline: this is the hot path of the
+ * commonest exit. */
+static inline __attribute__((always_inline)) enum cover find(struct hvm_domain *h, u32 port, unsigned size,
+                                                             pio_fn *fn, void **arg)
 {
     u32 seq, last = port + size - 1;
     enum cover c;
     do {
         seq = load_acquire(&h->pio.seq);
         unsigned nr = MIN(read_once(&h->pio.nr), PIO_HANDLERS);
-        unsigned i = search(h, nr, port);
+        const struct pio_handler *e = &h->pio.h[search(h, nr, port)];
         c = COVER_NONE;
-        if (i < nr && h->pio.h[i].first <= last) {
-            *out = h->pio.h[i];
-            c = out->first <= port && last <= out->last ? COVER_ALL : COVER_PART;
+        if (e < &h->pio.h[nr] && e->first <= last) {
+            c = e->first <= port && last <= e->last ? COVER_ALL : COVER_PART;
+            *fn = e->fn;
+            *arg = e->arg;
         }
         smp_rmb();
     } while (unlikely((seq & 1) || seq != read_once(&h->pio.seq)));
     return c;
 }
 
+static inline u32 ones(unsigned size) { return (u32)((1ULL << (8 * size)) - 1); }
+
+/* Byte by byte, as the bus would split it. */
+static __attribute__((noinline)) void split(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val)
+{
+    u32 all = 0;
+    for (unsigned i = 0; i < size; i++) {
+        u32 b = *val >> (8 * i) & 0xff;
+        pio_access(v, (u16)(port + i), 1, write, &b);
+        all |= (b & 0xff) << (8 * i);
+    }
+    if (!write) *val = all;
+}
+
 void pio_access(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val)
 {
     struct hvm_domain *h = v->dom->hvm;
-    struct pio_handler e;
-    enum cover c = find(h, port, size, &e);
-
-    if (c == COVER_PART && size > 1) {          /* byte by byte, as the bus would split it */
-        u32 all = 0;
-        for (unsigned i = 0; i < size; i++) {
-            u32 b = *val >> (8 * i) & 0xff;
-            pio_access(v, (u16)(port + i), 1, write, &b);
-            all |= (b & 0xff) << (8 * i);
+    pio_fn fn = NULL;
+    void *arg = NULL;
+    switch (find(h, port, size, &fn, &arg)) {
+    case COVER_ALL:
+        break;
+    case COVER_PART:
+        if (size > 1) {
+            split(v, port, size, write, val);
+            return;
         }
-        if (!write) *val = all;
-        return;
+        break;
+    case COVER_NONE:
+        fn = h->pio.fn;
+        arg = h->pio.arg;
+        break;
     }
-    if (!write) *val = size == 4 ? ~0u : (1u << (8 * size)) - 1;
-    if (c == COVER_ALL) e.fn(v, port, size, write, val, e.arg);
-    else if (h->pio.fn) h->pio.fn(v, port, size, write, val, h->pio.arg);
-    if (!write && size < 4) *val &= (1u << (8 * size)) - 1;
+    if (!write) *val = ones(size);
+    if (fn) {
+        fn(v, port, size, write, val, arg);
+        if (!write) *val &= ones(size);
+    }
 }
 
 static void bitmap_set(struct hvm_domain *h, u16 first, u16 last, bool exit)
@@ -113,10 +134,11 @@ int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg)
 void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow)
 {
     struct hvm_domain *h = d->hvm;
-    struct pio_handler e;
+    pio_fn fn;
+    void *arg;
     if (!h->io_bitmap) return;
     for (u32 p = first; p <= last; p++)
-        bitmap_set(h, (u16)p, (u16)p, !allow || find(h, p, 1, &e) != COVER_NONE);
+        bitmap_set(h, (u16)p, (u16)p, !allow || find(h, p, 1, &fn, &arg) != COVER_NONE);
 }
 
 void pio_set_default(struct domain *d, pio_fn fn, void *arg)
