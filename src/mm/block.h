@@ -66,12 +66,24 @@ extern struct spinlock ram_lock;
 extern struct block *blocks;
 extern u64 nr_blocks;
 /* Block i covers frames [512 i, 512 i + 511]. */
-static inline struct block *block_of(mfn_t m) { return m.n / BLOCK_PAGES < nr_blocks ? &blocks[m.n / BLOCK_PAGES] : NULL; }
-static inline mfn_t block_mfn(const struct block *b, unsigned i) { return MFN((u64)(b - blocks) * BLOCK_PAGES + i); }
+static inline struct block *block_of(mfn_t m)
+{
+    return m.n / BLOCK_PAGES < nr_blocks ? &blocks[m.n / BLOCK_PAGES] : NULL;
+}
+static inline mfn_t block_mfn(const struct block *b, unsigned i)
+{
+    return MFN((u64)(b - blocks) * BLOCK_PAGES + i);
+}
 static inline bool block_is_free(const struct block *b) { return b->nr_free == BLOCK_PAGES; }
-static inline bool page_is_free(const struct block *b, unsigned i) { return block_is_free(b) || bit_test(b->free, i); }
+static inline bool page_is_free(const struct block *b, unsigned i)
+{
+    return block_is_free(b) || bit_test(b->free, i);
+}
 /* Owner slot of page i and its state. */
-static inline unsigned page_owner_slot(const struct block *b, unsigned i) { return b->pages ? b->pages[i].owner : b->owner; }
+static inline unsigned page_owner_slot(const struct block *b, unsigned i)
+{
+    return b->pages ? b->pages[i].owner : b->owner;
+}
 
 /* Counters (ram_lock). */
 struct ram_counts {

@@ -111,7 +111,8 @@ static void tally_frame(struct domain *d, struct tally *t, u64 gfn, u64 mfn, enu
             FAIL("frame %llx is mapped twice as RAM\n", (unsigned long long)mfn);
     } else if (type_has_ref(type) && b && mfn < t->nr) {
         if (page_is_free(b, i))
-            FAIL("d%u gfn %llx: record of free frame %llx\n", d->id, (unsigned long long)gfn, (unsigned long long)mfn);
+            FAIL("d%u gfn %llx: record of free frame %llx\n", d->id, (unsigned long long)gfn,
+                 (unsigned long long)mfn);
         if (page_owner_slot(b, i) != OWN_NONE)
             t->records[mfn]++;
     }

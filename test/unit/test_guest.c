@@ -257,7 +257,8 @@ static void test_random_tables(void **state)
     for (unsigned round = 0; round < 3000; round++) {
         for (unsigned i = 0; i < 8; i++)
             *pte(0x100000 + (u64)(rand() % 4) * 4096, (unsigned)rand() % 512) =
-                ((u64)(rand() % 6000) << 12) | (u64)(rand() % 512) | (rand() % 16 ? 0 : NX) | 0x100000 * (rand() % 2u);
+                ((u64)(rand() % 6000) << 12) | (u64)(rand() % 512) | (rand() % 16 ? 0 : NX) |
+                    0x100000 * (rand() % 2u);
         st->cr0 = CR0_PE | (rand() % 8 ? CR0_PG : 0) | (rand() % 2 ? CR0_WP : 0);
         st->cr4 = (u64)(rand() % 2 ? CR4_PAE : 0) | (rand() % 2 ? CR4_PSE : 0) | (rand() % 4 ? 0 : CR4_SMAP);
         st->efer = rand() % 2 && (st->cr4 & CR4_PAE) ? EFER_LMA | EFER_NX : 0;

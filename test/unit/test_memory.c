@@ -307,7 +307,8 @@ static void test_queries(void **state)
 
 static void test_memory_map(void **state)
 {
-    struct { u64 addr, size; u32 type; } __packed e[3] = { { 0, 0x10000, 1 }, { 0x10000, 0x1000, 2 }, { 5, 6, 7 } }, r[3];
+    struct { u64 addr, size; u32 type; } __packed r[3],
+        e[3] = { { 0, 0x10000, 1 }, { 0x10000, 0x1000, 2 }, { 5, 6, 7 } };
     struct xen_foreign_memory_map s = { .domid = 1, .map = { .nr_entries = 3 } };
     struct xen_memory_map m = { .nr_entries = 2 };
 
@@ -395,7 +396,8 @@ static void test_add_to_physmap(void **state)
     assert_int_equal(add(1, 99, 80, 601), -EINVAL);
     assert_int_equal(add(0, XENMAPSPACE_shared_info, 0, 5), -EPERM);
     assert_int_equal(add(1, XENMAPSPACE_shared_info, 0, ~0ULL), -EINVAL);
-    struct xen_add_to_physmap r = { .domid = 1, .space = XENMAPSPACE_gmfn_range, .size = 40, .idx = 100, .gpfn = 0x200000 };
+    struct xen_add_to_physmap r = { .domid = 1, .space = XENMAPSPACE_gmfn_range, .size = 40, .idx = 100,
+                                    .gpfn = 0x200000 };
     assert_int_equal(OP(XENMEM_add_to_physmap, r), 0);
     assert_int_equal(type_at(d1, 0x200027, NULL), P2M_RAM);
     assert_int_equal(type_at(d1, 139, NULL), P2M_NONE);
@@ -591,7 +593,8 @@ static void test_keep(void **state)
 /* Random sequences from both domains; the invariants hold after each. */
 static void test_random(void **state)
 {
-    static const u64 gfns[] = { 0, 3, 20, 21, 511, 512, 513, 1024, 1500, 0x8000, 0x8001, 0x40000, 0xfee00, ~0ULL >> 12 };
+    static const u64 gfns[] = { 0, 3, 20, 21, 511, 512, 513, 1024, 1500, 0x8000, 0x8001, 0x40000,
+                                 0xfee00, ~0ULL >> 12 };
     u64 g[4];
 
     setup(1024, 1024);
@@ -613,7 +616,9 @@ static void test_random(void **state)
         switch (rand() % 6) {
         case 0: reserve(XENMEM_populate_physmap, DOMID_SELF, order, g, 2, 0); break;
         case 1: reserve(XENMEM_decrease_reservation, who, order, g, 2, 0); break;
-        case 2: add(DOMID_SELF, (unsigned)rand() % 3, (unsigned)rand() % 2 ? g[0] : (unsigned)rand() % 5, g[1]); break;
+        case 2:
+            add(DOMID_SELF, (unsigned)rand() % 3, rand() % 2 ? g[0] : (unsigned)rand() % 5, g[1]);
+            break;
         case 3: rm(DOMID_SELF, g[2]); break;
         case 4: {
             struct xen_remove_from_physmap a = { .domid = 1, .gpfn = g[3] };
@@ -647,7 +652,8 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_populate), cmocka_unit_test(test_reservation_arguments), cmocka_unit_test(test_decrease),
+        cmocka_unit_test(test_populate), cmocka_unit_test(test_reservation_arguments),
+        cmocka_unit_test(test_decrease),
         cmocka_unit_test(test_continuation), cmocka_unit_test(test_queries), cmocka_unit_test(test_memory_map),
         cmocka_unit_test(test_add_to_physmap), cmocka_unit_test(test_foreign_batch),
         cmocka_unit_test(test_foreign_failures), cmocka_unit_test(test_acquire), cmocka_unit_test(test_claim),
