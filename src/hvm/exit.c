@@ -23,11 +23,6 @@ void hvm_inject_nmi(struct vcpu *v)
     vcpu_kick(v);
 }
 
-bool hvm_vcpu_runnable(struct vcpu *v)
-{
-    return !read_once(&v->flags) && !read_once(&v->pause_count) && !read_once(&v->dom->pause_count);
-}
-
 void hvm_exit_cpuid(struct vcpu *v)
 {
     struct cpuid_leaf l;

@@ -16,7 +16,6 @@ struct hvm_domain {
     struct { u32 seq; unsigned nr, max; struct mmio_handler *h; } mmio;
     u8 callback_type;               /* HVM_PARAM_CALLBACK_TYPE_* */
     u8 callback_vector;             /* type 2 only, else 0 */
-    bool crash_dumped;
 };
 
 /* Bits of control registers that the policy lets a guest set. */
@@ -67,13 +66,11 @@ int hvm_callback_pending(struct vcpu *v);
 
 /* ---- exit.c ---- handlers shared by vendors; RIP handling is the vendor's */
 void hvm_exit_cpuid(struct vcpu *v);
-bool hvm_vcpu_runnable(struct vcpu *v);
 
 /* ---- msr.c, mtrr.c ---- */
 bool mtrr_rdmsr(struct vcpu *v, u32 msr, u64 *val);
 int mtrr_wrmsr(struct vcpu *v, u32 msr, u64 val);
 void mtrr_reset(struct vcpu *v);
-int hvm_write_hypercall_page(struct vcpu *v, u64 val) __must_check;
 
 /* ---- pio.c ---- */
 int pio_domain_init(struct domain *d) __must_check;

@@ -80,7 +80,7 @@ static void fill_page(u8 *p)
     }
 }
 
-int hvm_write_hypercall_page(struct vcpu *v, u64 val)
+static int w_hypercall_page(struct vcpu *v, u32 msr, u64 val)
 {
     mfn_t m;
     if (val & 0xfff) return -EINVAL;            /* there is one page, index 0 */
@@ -91,8 +91,6 @@ int hvm_write_hypercall_page(struct vcpu *v, u64 val)
     page_put(m);
     return 0;
 }
-
-static int w_hypercall_page(struct vcpu *v, u32 msr, u64 val) { return hvm_write_hypercall_page(v, val); }
 
 /* ---- identification and miscellaneous ---- */
 static int r_misc_enable(struct vcpu *v, u32 msr, u64 *val)
