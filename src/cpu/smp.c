@@ -37,7 +37,6 @@ static void delay_ns(u64 ns)
     u64 end = now_ns() + ns;
     while (now_ns() < end)
         cpu_relax();
-    boot_wait_ns += ns;
 }
 
 /* TSC synchronisation: the BSP sends its TSC, the AP answers with its own, several times; the shortest round trip
@@ -89,7 +88,8 @@ void ap_main(struct cpu *c)
     u32 missing;
     int word = cpuid_compare_ap(&missing);
     if (word >= 0)
-        panic("CPU%u (APIC id %u) lacks features 0x%08x of the boot CPU's word %d\n", c->id, c->apic_id, missing, word);
+        panic("CPU%u (APIC id %u) lacks features 0x%08x of the boot CPU's word %d\n", c->id, c->apic_id, missing,
+              word);
     lapic_init_ap();
     ucode_init_ap();
     spec_init_ap();
@@ -275,7 +275,8 @@ void smp_init(void)
     ucode_init();
     if (!cpu_stacks_alloc(bsp))
         panic("No memory for the boot CPU's stacks\n");
-    unsigned limit = opt_nosmp ? 1 : (unsigned)MIN(opt_maxcpus ? opt_maxcpus : 1, (u64)NR_CPUS), left = 0, high_id = 0;
+    unsigned limit = opt_nosmp ? 1 : (unsigned)MIN(opt_maxcpus ? opt_maxcpus : 1, (u64)NR_CPUS);
+    unsigned left = 0, high_id = 0;
     paddr_t page = find_low_page();
     static char saved[PAGE_SIZE];
     char *low = page ? phys_to_virt(page) : NULL;

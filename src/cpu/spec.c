@@ -36,7 +36,8 @@ static int opt_spec_ctrl(const char *v)
             *words[i].var = val;
         else if ((len == 2 && !strncmp(w, "no", 2)) || (len == 3 && !strncmp(w, "off", 3)) || (len == 1 && *w == '0'))
             opts.all = 0;
-        else if (!((len == 3 && !strncmp(w, "yes", 3)) || (len == 2 && !strncmp(w, "on", 2)) || (len == 1 && *w == '1')))
+        else if (!((len == 3 && !strncmp(w, "yes", 3)) || (len == 2 && !strncmp(w, "on", 2)) ||
+                   (len == 1 && *w == '1')))
             bad = -EINVAL;
         v += n + (v[n] == ',');
     }
@@ -53,7 +54,8 @@ static struct spec_facts facts(void)
         .family = host.family, .model = host.model, .smt = host.threads_per_core > 1,
         .under_hypervisor = host.hypervisor,
         .ibpb = cpu_has(FEAT_AMD_IBPB) || cpu_has(FEAT_IBRSB), .ibpb_ret = cpu_has(FEAT_IBPB_RET),
-        .ibrs = cpu_has(FEAT_AMD_IBRS) || cpu_has(FEAT_IBRSB), .stibp = cpu_has(FEAT_AMD_STIBP) || cpu_has(FEAT_STIBP),
+        .ibrs = cpu_has(FEAT_AMD_IBRS) || cpu_has(FEAT_IBRSB),
+        .stibp = cpu_has(FEAT_AMD_STIBP) || cpu_has(FEAT_STIBP),
         .ssbd = cpu_has(FEAT_AMD_SSBD) || cpu_has(FEAT_SSBD), .auto_ibrs = cpu_has(FEAT_AUTO_IBRS),
         .eibrs = cpu_has(FEAT_EIBRS), .md_clear = cpu_has(FEAT_MD_CLEAR), .verw_clear = cpu_has(FEAT_VERW_CLEAR),
         .l1d_flush = cpu_has(FEAT_L1D_FLUSH), .ibpb_brtype = cpu_has(FEAT_IBPB_BRTYPE),
@@ -78,8 +80,8 @@ static void lfence_serialise(void)
 static bool zenbleed(void)
 {
     static const struct { u8 first, last; u32 fixed; } zen2[] = {
-        { 0x30, 0x31, 0x0830107b }, { 0x60, 0x67, 0x0860010c }, { 0x68, 0x6f, 0x08608107 }, { 0x70, 0x7f, 0x08701033 },
-        { 0xa0, 0xaf, 0x08a00009 }, { 0x90, 0x91, ~0u }, { 0x47, 0x47, ~0u },
+        { 0x30, 0x31, 0x0830107b }, { 0x60, 0x67, 0x0860010c }, { 0x68, 0x6f, 0x08608107 },
+        { 0x70, 0x7f, 0x08701033 }, { 0xa0, 0xaf, 0x08a00009 }, { 0x90, 0x91, ~0u }, { 0x47, 0x47, ~0u },
     };
     u64 rev, cfg;
     if (host.vendor != VENDOR_AMD || host.family != 0x17 || host.hypervisor || rdmsr_safe(MSR_UCODE_REV, &rev))
@@ -101,11 +103,17 @@ static bool setup_cpu(void)
     return zenbleed();
 }
 
+#ifdef RETPOLINE
+#define HOST_DEFENCE "retpolines, return stack filled at exit"
+#else
+#define HOST_DEFENCE "return stack filled at exit"
+#endif
+
 static void print_table(const struct spec_facts *f, bool bleed)
 {
     static const struct { const char *name, *how; } issues[ISSUE_NR] = {
         [ISSUE_V2_GUEST] = { "Spectre v2 between vCPUs", "IBPB at vCPU switch" },
-        [ISSUE_V2_HOST] = { "Spectre v2 against the hypervisor", "return stack filled at exit, restricted speculation" },
+        [ISSUE_V2_HOST] = { "Spectre v2 against the hypervisor", HOST_DEFENCE },
         [ISSUE_BTC] = { "Branch Type Confusion (Retbleed)", "IBPB at guest exit" },
         [ISSUE_SRSO] = { "Speculative Return Stack Overflow", "IBPB at guest exit" },
         [ISSUE_MDS] = { "MDS, TAA, MMIO stale data", "VERW at guest entry" },
@@ -125,7 +133,8 @@ static void print_table(const struct spec_facts *f, bool bleed)
     if (bleed)
         printk(LOG_INFO, "  %-34s %s\n", "Zenbleed", "chicken bit");
     if (f->smt)
-        printk(LOG_INFO, "  %-34s %s\n", "Hyper-threads", "shared between domains; switch SMT off in the firmware if that matters");
+        printk(LOG_INFO, "  %-34s %s\n", "Hyper-threads",
+               "shared between domains; the firmware can switch SMT off");
 }
 
 void spec_init(void)

@@ -20,7 +20,8 @@ struct spec_facts {
 struct spec_options { s8 all, ibpb, md_clear, l1d_flush, rsb, ibpb_exit, div, ssbd, ibrs, stibp; };
 
 enum spec_state { SPEC_NOT_AFFECTED, SPEC_MITIGATED, SPEC_OFF_BY_OPTION, SPEC_NO_MEANS };
-enum spec_issue { ISSUE_V2_GUEST, ISSUE_V2_HOST, ISSUE_BTC, ISSUE_SRSO, ISSUE_MDS, ISSUE_L1TF, ISSUE_TSA, ISSUE_DIV, ISSUE_NR };
+enum spec_issue { ISSUE_V2_GUEST, ISSUE_V2_HOST, ISSUE_BTC, ISSUE_SRSO,
+                  ISSUE_MDS, ISSUE_L1TF, ISSUE_TSA, ISSUE_DIV, ISSUE_NR };
 
 struct spec_decision {
     u32 flags;                      /* SPEC_* of spec.h */

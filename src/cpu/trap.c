@@ -47,7 +47,8 @@ void trap_frame_print(const struct trap_frame *f)
 {
     u64 off;
     const char *sym = symbol_lookup(f->rip, &off);
-    printk(LOG_ERR, "CPU%u rip %04lx:%016lx %s+0x%lx  rflags %08lx\n", this_cpu()->id, f->cs, f->rip, sym, off, f->rflags);
+    printk(LOG_ERR, "CPU%u rip %04lx:%016lx %s+0x%lx  rflags %08lx\n", this_cpu()->id, f->cs, f->rip, sym, off,
+           f->rflags);
     printk(LOG_ERR, "rax %016lx  rbx %016lx  rcx %016lx\n", f->rax, f->rbx, f->rcx);
     printk(LOG_ERR, "rdx %016lx  rsi %016lx  rdi %016lx\n", f->rdx, f->rsi, f->rdi);
     printk(LOG_ERR, "rbp %016lx  rsp %016lx  r8  %016lx\n", f->rbp, f->rsp, f->r8);
@@ -81,7 +82,8 @@ static void nmi(struct trap_frame *f)
         return;
     u8 reason = inb(0x61);
     if (reason & 0xc0 && !strcmp(opt_nmi, "fatal"))
-        panic_at(f, "NMI: %s (port 0x61 = 0x%02x)\n", reason & 0x80 ? "memory or PCI system error" : "I/O check", reason);
+        panic_at(f, "NMI: %s (port 0x61 = 0x%02x)\n", reason & 0x80 ? "memory or PCI system error" : "I/O check",
+                 reason);
     printk(LOG_ERR, "CPU%u: NMI without a known reason (port 0x61 = 0x%02x), ignored\n", this_cpu()->id, reason);
 }
 

@@ -55,7 +55,7 @@ static u32 get32(const u8 *p)
 }
 static u16 get16(const u8 *p) { return (u16)(p[0] | p[1] << 8); }
 
-/* ---- AMD container: magic, equivalence table, then patches (Linux' Documentation/x86/microcode, AMD ucode files) --- */
+/* ---- AMD container: magic, equivalence table, then patches (AMD's format in linux-firmware) ---- */
 #define AMD_MAGIC 0x00414d44
 enum { AMD_EQUIV = 0, AMD_PATCH = 1, AMD_EQUIV_ENTRY = 16, AMD_HEADER = 64 };
 
@@ -159,11 +159,10 @@ static u32 hex8(const u8 *p)
 {
     u32 v = 0;
     for (unsigned i = 0; i < 8; i++) {
-        u8 c = p[i];
-        u32 d = c >= '0' && c <= '9' ? c - (u32)'0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - (u32)'a' + 10 : 99;
-        if (d == 99)
+        u32 c = p[i] | 32u;         /* digits have this bit anyway */
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
             return ~0u;
-        v = v << 4 | d;
+        v = v << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
     }
     return v;
 }
@@ -240,7 +239,8 @@ static void load_here(void)
     int err = wrmsr_safe(host.vendor == VENDOR_INTEL ? (u32)MSR_INTEL_UCODE_WRITE : (u32)MSR_AMD_PATCH_LOADER, addr);
     u32 now = revision();
     if (err || now != patch_rev)
-        printk(LOG_WARN, "CPU%u: the CPU refused microcode 0x%08x, stays at 0x%08x\n", this_cpu()->id, patch_rev, now);
+        printk(LOG_WARN, "CPU%u: the CPU refused microcode 0x%08x, stays at 0x%08x\n", this_cpu()->id, patch_rev,
+               now);
 }
 
 /* Keep the update: the module's memory goes to dom0. */
@@ -266,7 +266,8 @@ void ucode_init(void)
     else if (blob && host.vendor != VENDOR_OTHER)
         amd_find(r[0], old);
     if (!patch) {
-        printk(LOG_INFO, "Microcode: revision 0x%08x%s\n", old, blob ? ", the file has nothing newer for this CPU" : "");
+        printk(LOG_INFO, "Microcode: revision 0x%08x%s\n", old,
+               blob ? ", the file has nothing newer for this CPU" : "");
         return;
     }
     keep_patch();

@@ -72,11 +72,13 @@ static int opt_com2(const char *v) { com_given[1] = true; return uart_parse(&uar
 
 BOOT_OPTION(console, "console", OPT_CUSTOM, 0, NULL, opt_console,
             "outputs: list of com1, com2, vga, or none (default com1,vga)");
-BOOT_OPTION(com1, "com1", OPT_CUSTOM, 0, NULL, opt_com1, "<baud>|auto[/<clock>][,<DPS>[,<port>[,<irq>]]]; irq 0 polls");
+BOOT_OPTION(com1, "com1", OPT_CUSTOM, 0, NULL, opt_com1,
+            "<baud>|auto[/<clock>][,<DPS>[,<port>[,<irq>]]]; irq 0 polls");
 BOOT_OPTION(com2, "com2", OPT_CUSTOM, 0, NULL, opt_com2, "like com1");
 BOOT_OPTION(conring_size, "conring_size", OPT_SIZE, 0, &opt_conring_size, NULL,
             "size of the ring that xl dmesg reads (default 32K, at most 2M)");
-BOOT_OPTION(console_to_ring, "console_to_ring", OPT_BOOL, 0, &opt_to_ring, NULL, "dom0's console output too goes into the ring");
+BOOT_OPTION(console_to_ring, "console_to_ring", OPT_BOOL, 0, &opt_to_ring, NULL,
+            "dom0's console output too goes into the ring");
 BOOT_OPTION(conswitch, "conswitch", OPT_STRING, sizeof(opt_conswitch), opt_conswitch, NULL,
             "<letter>[x]: Ctrl-letter three times switches input; x: start with input to the hypervisor");
 BOOT_OPTION(sync_console, "sync_console", OPT_BOOL, 0, &opt_sync, NULL, "accepted; output is always synchronous");

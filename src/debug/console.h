@@ -34,7 +34,8 @@ unsigned console_serial_ports(u16 port[2], int irq[2]);
 
 /* Debug keys: one row per key. */
 struct debug_key { char key; const char *desc; void (*fn)(void); };
-#define DEBUG_KEY(id, k, d, f) static const struct debug_key debugkey_##id __section("debugkeys") __aligned(8) = { k, d, f }
+#define DEBUG_KEY(id, k, d, f) \
+    static const struct debug_key debugkey_##id __section("debugkeys") __aligned(8) = { k, d, f }
 void debug_key(char key);               /* unknown keys print a hint; `h` lists */
 
 /* Symbolise an address of ours: name and offset, "?" if none. */

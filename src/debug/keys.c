@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Debug keys of the console and `xl debug-keys`. Rows come from every module (DEBUG_KEY); here are the general ones. */
+/* Debug keys of the console and `xl debug-keys`. Rows come from every module; here are the general ones. */
 #include "cpu/cpu.h"
 #include "cpu/trap.h"
 #include "cpu/x86.h"

@@ -31,7 +31,8 @@ static void print_domain(struct domain *d)
         printk(LOG_ERR, "  paging pool %lu KiB, shutdown code %u\n", p2m_pool_get(d) >> 10, d->shutdown_code);
     for_each_vcpu(d, v)
         printk(LOG_ERR, "  v%u: CPU%u%s%s%s%s, paused %u, rip %016lx, ran %lu ms\n", v->id, v->cpu,
-               v->running ? " running" : "", v->flags & VF_DOWN ? " down" : "", v->flags & VF_BLOCKED ? " blocked" : "",
+               v->running ? " running" : "", v->flags & VF_DOWN ? " down" : "",
+               v->flags & VF_BLOCKED ? " blocked" : "",
                v->flags & VF_IOREQ ? " waits for a device model" : "", v->pause_count, v->regs.rip,
                vcpu_cpu_time_ns(v) / 1000000);
 }

@@ -108,7 +108,8 @@ void panic(const char *fmt, ...)
     say(fmt, ap);
     va_end(ap);
     print_site("at", (u64)__builtin_return_address(0));
-    printk(LOG_ERR, "cr0 %016lx  cr2 %016lx  cr3 %016lx  cr4 %016lx\n", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+    printk(LOG_ERR, "cr0 %016lx  cr2 %016lx  cr3 %016lx  cr4 %016lx\n", read_cr0(), read_cr2(), read_cr3(),
+           read_cr4());
     end(f.rsp, f.rbp);
 }
 

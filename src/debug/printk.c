@@ -5,7 +5,8 @@
 #include "time/time.h"
 
 /* A message is printed if its level is below `always`, rate-limited if below `limited`, otherwise dropped. */
-static struct threshold { u8 always, limited; } host_thr = { LOG_INFO + 1, LOG_INFO + 1 }, guest_thr = { LOG_WARN, LOG_WARN + 1 };
+struct threshold { u8 always, limited; };
+static struct threshold host_thr = { LOG_INFO + 1, LOG_INFO + 1 }, guest_thr = { LOG_WARN, LOG_WARN + 1 };
 static bool timestamps;
 
 static int level_word(const char *s, const char **end)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Clocks of known frequency: HPET, ACPI PM timer, PIT channel 2. Used at boot only, to measure TSC and LAPIC timer. */
+/* Clocks of known frequency: HPET, ACPI PM timer, PIT channel 2. Only to measure TSC and LAPIC timer. */
 #include "acpi/acpi.h"
 #include "cpu/x86.h"
 #include "lib/lib.h"

@@ -65,7 +65,8 @@ static void known_machines(void **state)
     struct spec_facts zen1 = { .vendor = SPEC_AMD, .family = 0x17, .model = 1, .ibpb = true };
     struct spec_decision d = spec_decide(&zen1, &defaults);
     assert_int_equal(d.flags, SPEC_IBPB_SWITCH | SPEC_IBPB_EXIT | SPEC_DIV_ENTRY | SPEC_RSB_EXIT);
-    struct spec_facts zen3_old = { .vendor = SPEC_AMD, .family = 0x19, .model = 1, .ibpb = true, .ibpb_ret = true, .btc_no = true };
+    struct spec_facts zen3_old = { .vendor = SPEC_AMD, .family = 0x19, .model = 1, .ibpb = true, .ibpb_ret = true,
+                                   .btc_no = true };
     d = spec_decide(&zen3_old, &defaults);
     assert_int_equal(d.state[ISSUE_SRSO], SPEC_NO_MEANS);
     assert_int_equal(d.state[ISSUE_TSA], SPEC_NO_MEANS);
@@ -80,7 +81,8 @@ static void known_machines(void **state)
                                .srso_no = true, .tsa_no = true, .auto_ibrs = true };
     d = spec_decide(&zen5, &defaults);
     assert_int_equal(d.flags, SPEC_IBPB_SWITCH | SPEC_RSB_EXIT);
-    struct spec_facts skylake = { .vendor = SPEC_INTEL, .family = 6, .ibpb = true, .ibrs = true, .md_clear = true, .l1d_flush = true };
+    struct spec_facts skylake = { .vendor = SPEC_INTEL, .family = 6, .ibpb = true, .ibrs = true, .md_clear = true,
+                                  .l1d_flush = true };
     d = spec_decide(&skylake, &defaults);
     assert_int_equal(d.flags, SPEC_IBPB_SWITCH | SPEC_VERW_ENTRY | SPEC_L1D_ENTRY | SPEC_RSB_EXIT);
 }

@@ -176,7 +176,8 @@ static void races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_order), cmocka_unit_test(hardware_only_for_earlier), cmocka_unit_test(cannot_keep_the_cpu),
+        cmocka_unit_test(in_order), cmocka_unit_test(hardware_only_for_earlier),
+        cmocka_unit_test(cannot_keep_the_cpu),
         cmocka_unit_test(may_free_itself), cmocka_unit_test(migrates), cmocka_unit_test(races),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
