@@ -121,7 +121,7 @@ static void print_table(const struct spec_facts *f, bool bleed)
         [ISSUE_TSA] = { "Transient Scheduler Attacks", "VERW at guest entry" },
         [ISSUE_DIV] = { "Divider state leak", "dummy DIV at guest entry" },
     };
-    static const char *const words[] = { "not affected", "", "OFF (spec-ctrl=)", "NO DEFENCE: update the microcode" };
+    static const char *const words[] = { "not affected", "", "OFF (spec-ctrl=)", "NO DEFENCE: this CPU offers none, newer microcode may" };
     printk(LOG_INFO, "Speculation (spec-ctrl=), hardware:%s%s%s%s%s%s%s%s%s\n", f->ibpb ? " IBPB" : "",
            f->ibpb_ret ? " IBPB_RET" : "", f->ibrs ? " IBRS" : "", f->stibp ? " STIBP" : "", f->ssbd ? " SSBD" : "",
            f->auto_ibrs ? " AUTO_IBRS" : "", f->eibrs ? " EIBRS" : "", f->md_clear ? " MD_CLEAR" : "",
