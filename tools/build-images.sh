@@ -31,9 +31,12 @@ echo "== Debian root file system for dom0 (downloads about 150 MB, once)"
     --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"; echo MODULES=list > "$1/etc/initramfs-tools/conf.d/helium"' \
     --essential-hook='printf "ahci\nsd_mod\nnvme\nvirtio_pci\nvirtio_blk\next4\ncrc32c_generic\n" > "$1/etc/initramfs-tools/modules"' \
     --customize-hook="$here/tools/dom0-setup.sh \"\$1\"" \
-    bookworm "$tmp/root" > "$tmp/log" 2>&1 || { tail -30 "$tmp/log"; exit 1; }
+    bookworm "$tmp/root.tar" > "$tmp/log" 2>&1 || { tail -30 "$tmp/log"; exit 1; }
 
 root=$tmp/root
+mkdir "$root"
+"${as_root[@]}" tar -C "$root" --numeric-owner --exclude='./dev/*' --exclude='./proc/*' --exclude='./sys/*' -xf "$tmp/root.tar"
+rm "$tmp/root.tar"
 kver=$(basename "$root"/lib/modules/*)
 echo "== kernel $kver"
 cp "$root/boot/vmlinuz-$kver" "$cache/vmlinuz"

@@ -32,7 +32,7 @@ done
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' > "$root/etc/systemd/journald.conf.d/small.conf"
 # Console logs of guests are kept: the tests and the curious read them.
-sed -i 's/^#*XENCONSOLED_ARGS=.*/XENCONSOLED_ARGS="--log=guest"/' "$root/etc/default/xen"
+echo 'XENCONSOLED_ARGS="--log=guest"' >> "$root/etc/default/xen"
 mkdir -p "$root/var/log/xen/console" "$root/etc/xen"
 cat > "$root/etc/xen/demo.cfg" <<'U'
 # The guest that `make run` starts.
