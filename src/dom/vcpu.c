@@ -112,7 +112,7 @@ void vcpu_update_time(struct vcpu *v)
     u32 version = read_once(&t->version) | 1;
     write_once(&t->version, version);
     smp_wmb();
-    write_once(&t->tsc_timestamp, host + v->dom->tsc_offset);
+    write_once(&t->tsc_timestamp, host + hvm_tsc_offset(v));
     write_once(&t->system_time, now);
     write_once(&t->tsc_to_system_mul, tsc_mul);
     write_once(&t->tsc_shift, tsc_shift);

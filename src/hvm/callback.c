@@ -48,5 +48,5 @@ bool hvm_has_pending(struct vcpu *v)
 {
     if (read_once(&v->hvm->nmi_pending) || hvm->event_queued(v)) return true;
     if (v->regs.rflags & RFLAGS_IF) return vlapic_has_event(v) || hvm_callback_pending(v) >= 0;
-    return vlapic_pending(v) < 0 && vlapic_has_event(v);
+    return vlapic_has_request(v);
 }

@@ -208,9 +208,10 @@ void iommu_flush(struct domain *d)
 {
     struct iommu_domain *t = d->iommu;
     if (!t || !read_once(&t->stale)) return;
-    write_once(&t->stale, false);
+    /* Tested again and cleared under the lock: whoever sees it clear may rely on the invalidation being complete. */
     spin_lock(&cmd_lock);
-    for (unsigned i = 0; i < nr_units; i++) {
+    bool stale = atomic_xchg(&t->stale, false);
+    for (unsigned i = 0; stale && i < nr_units; i++) {
         put(&units[i], CMD_INV_PAGES | (u64)t->id << 32, INV_ALL_PAGES);
         complete(&units[i]);
     }

@@ -125,6 +125,9 @@ static int pick_cpu_locked(struct vcpu *v)
             best = (int)cpu;
         }
     }
+    /* A CPU that ran alone so far has no tick armed that would end the turn it waits for. */
+    for (unsigned n = 0; best < 0 && n < nr_cpus; n++)
+        if (may_run_on(v, n) && !sched_cpus[n].tick.active) best = (int)n;
     return best;
 }
 
