@@ -11,7 +11,8 @@ CFLAGS := -std=gnu11 -O2 -g $(WARN) -Isrc -MMD -MP -fno-strict-aliasing -fno-com
 # The image runs at a fixed virtual address far from the top 2 GiB: position-independent, everything hidden.
 BARE := $(CFLAGS) -ffreestanding -fpie -fvisibility=hidden -mno-red-zone -mgeneral-regs-only -fno-stack-clash-protection \
 	-fstack-protector-strong -mstack-protector-guard=global -fcf-protection=none -fno-asynchronous-unwind-tables \
-	-fno-omit-frame-pointer -ffunction-sections -fdata-sections
+	-fno-omit-frame-pointer -ffunction-sections -fdata-sections \
+	-mindirect-branch=thunk-extern -mindirect-branch-register -mharden-sls=all -DRETPOLINE
 ASFLAGS := -Isrc -MMD -MP -D__ASSEMBLY__ -fpie
 
 DIRS := lib sync cpu mm irq time acpi pci iommu dom sched evtchn gnttab call hvm hvm/svm debug boot

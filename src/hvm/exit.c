@@ -45,9 +45,22 @@ bool hvm_hypercall(struct vcpu *v)
     return call_dispatch(v);
 }
 
+/* HLT with interrupts off never ends but by INIT and SIPI: the vCPU is down, and with the last one the guest has
+ * halted for good. Linux's power-off of a guest without ACPI S5 and its CPU off-lining end like this. */
+static void halt_for_good(struct vcpu *v)
+{
+    struct vcpu *other;
+    vcpu_set_down(v);
+    for_each_vcpu(v->dom, other)
+        if (!(read_once(&other->flags) & VF_DOWN)) return;
+    domain_shutdown(v->dom, SHUTDOWN_poweroff);
+}
+
 void hvm_hlt(struct vcpu *v)
 {
-    if (!hvm_has_pending(v)) vcpu_block(v);
+    if (hvm_has_pending(v)) return;
+    if (v->regs.rflags & RFLAGS_IF) vcpu_block(v);
+    else halt_for_good(v);
 }
 
 /* HVM_PARAM_TRIPLE_FAULT_REASON: a SHUTDOWN_* code; the default of 0 is read as "reboot", as a PC would do. */

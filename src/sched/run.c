@@ -3,7 +3,6 @@
 #include "call/abi.h"
 #include "cpu/spec.h"
 #include "dom/runstate.h"
-#include "evtchn/evtchn.h"
 #include "hvm/hvm.h"
 #include "irq/irq.h"
 #include "sched/internal.h"
@@ -104,7 +103,7 @@ static void schedule(struct cpu *c)
     }
     if (next) {
         if (!prev) c->idle_ns += now - c->idle_since_ns;
-        spec_vcpu_switch();
+        spec_vcpu_load(next);
         c->curr = next;
         hvm_load(next);
         runstate_publish(next);
@@ -115,7 +114,7 @@ void vcpu_block(struct vcpu *v)
 {
     atomic_or(&v->flags, VF_BLOCKED);
     /* An event that came before the flag was set did not wake us; one that comes after does. */
-    if (evtchn_upcall_pending(v) || hvm_has_pending(v)) atomic_and(&v->flags, ~(u32)VF_BLOCKED);
+    if (hvm_has_pending(v)) atomic_and(&v->flags, ~(u32)VF_BLOCKED);
     else this_cpu()->resched = true;
 }
 
