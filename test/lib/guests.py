@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Guests in a booted dom0: configuration files, waiting for what they print, tidying up."""
+import base64
+import re
+import time
+
+GUEST_DIR = "/srv/guest"
+
+
+class Dom0:
+    def __init__(self, machine):
+        self.m = machine
+        self.run, self.sh = machine.run, machine.sh
+
+    def prepare(self):
+        """Wait for the toolstack and note how much memory is free."""
+        for _ in range(120):
+            if self.run("systemctl is-active -q xen && xl list > /dev/null 2>&1")[0] == 0:
+                break
+            time.sleep(1)
+        self.free_start = self.free_kib()
+
+    def put(self, path, text):
+        """Write a file in dom0."""
+        data = base64.b64encode(text.encode()).decode()
+        self.sh(f"rm -f {path}.64")
+        for i in range(0, len(data), 1500):
+            self.sh(f"echo -n {data[i:i + 1500]} >> {path}.64")
+        self.sh(f"base64 -d {path}.64 > {path}; rm {path}.64")
+
+    def config(self, name, run=None, extra="", memory=128, vcpus=1, kernel="vmlinux", **more):
+        """Write /tmp/NAME.cfg for a PVH guest; run = command line in the guest, which then powers off."""
+        words = f"console=hvc0 panic=1 {extra}" + (f" t.run={run.replace(' ', '%20')}" if run else "")
+        keys = dict(name=name, type="pvh", kernel=f"{GUEST_DIR}/{kernel}", ramdisk=f"{GUEST_DIR}/guest.initrd",
+                    extra=words, memory=memory, vcpus=vcpus, on_crash="destroy")
+        keys.update(more)
+        self.put(f"/tmp/{name}.cfg", "".join(f"{k}={v!r}\n" for k, v in keys.items() if v is not None).replace("'", '"'))
+        self.sh(f"rm -f /var/log/xen/console/guest-{name}.log")
+
+    def create(self, name, **config):
+        self.config(name, **config)
+        self.sh(f"xl create -q /tmp/{name}.cfg", 200)
+
+    def log(self, name):
+        return self.run(f"cat /var/log/xen/console/guest-{name}.log")[1]
+
+    def wait_log(self, name, pattern, timeout=120):
+        """Wait until the guest's console has printed the pattern; returns the match."""
+        end = time.monotonic() + timeout
+        while True:
+            text = self.log(name)
+            m = re.search(pattern, text)
+            if m:
+                return m
+            assert time.monotonic() < end, f"{name} did not print {pattern!r}:\n{text[-2000:]}"
+            time.sleep(1)
+
+    def wait_gone(self, name, timeout=120):
+        end = time.monotonic() + timeout
+        while self.run(f"xl domid {name}")[0] == 0:
+            assert time.monotonic() < end, f"{name} is still there:\n{self.sh('xl list')}\n{self.log(name)[-1500:]}"
+            time.sleep(1)
+
+    def domains(self):
+        """name -> (id, MiB, vCPUs, state) without dom0."""
+        rows = [l.split() for l in self.sh("xl list").splitlines()]
+        return {r[0]: (int(r[1]), int(r[2]), int(r[3]), r[4]) for r in rows if len(r) == 6 and r[1].isdigit() and r[1] != "0"}
+
+    def free_kib(self):
+        return int(re.search(r"free_memory\s*:\s*(\d+)", self.sh("xl info")).group(1)) * 1024
+
+    def hypervisor_log(self):
+        """Helium's own log (xl dmesg); quoted, so that it is not taken for console noise."""
+        return self.sh("xl dmesg | sed 's/^/|/'").replace("|", "")
+
+    def tidy(self):
+        for name in self.domains():
+            self.run(f"xl destroy {name if name != '(null)' else ''}")
+        for _ in range(30):
+            if not self.domains():
+                return
+            time.sleep(1)
+        raise AssertionError("domains that cannot be destroyed:\n" + self.sh("xl list"))

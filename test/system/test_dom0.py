@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""An administrator's dom0 must not notice that the hypervisor under it is new."""
+import re
+
+
+def test_units_run(dom0):
+    out = dom0.sh("systemctl --failed --no-legend; systemctl is-active xen xendomains")
+    assert out.split() == ["active", "active"]
+
+
+def test_xl_info(dom0):
+    info = dict(re.findall(r"^(\S+)\s*: (.*)$", dom0.sh("xl info"), re.M))
+    assert info["xen_version"].startswith("4.17.")
+    assert info["nr_cpus"] == "2" and info["virt_caps"] == "hvm hap gnttab-v1"
+    assert 2040 <= int(info["total_memory"]) <= 2048
+    assert info["xen_scheduler"] == "credit2"
+    assert "dom0_mem=768M" in info["xen_commandline"]
+
+
+def test_xl_list(dom0):
+    row = dom0.sh("xl list").splitlines()[1].split()
+    assert row[0] == "Domain-0" and row[3] == "2" and 766 <= int(row[2]) <= 768 and row[4] == "r-----"
+
+
+def test_vcpu_list(dom0):
+    assert len(re.findall(r"^Domain-0", dom0.sh("xl vcpu-list"), re.M)) == 2
+
+
+def test_uptime_and_top(dom0):
+    assert "Domain-0" in dom0.sh("xl uptime")
+    assert "Domain-0" in dom0.sh("xentop -b -i 1")
+
+
+def test_dmesg_and_debug_keys(dom0):
+    dom0.sh("xl debug-keys h")
+    log = dom0.hypervisor_log()
+    assert "Helium 4.17" in log and "pressed" in log
+
+
+def test_cpupools(dom0):
+    assert re.search(r"Pool-0\s+2\s+credit2\s+y\s+1", dom0.sh("xl cpupool-list"))
+
+
+def test_network_bridge(dom0):
+    assert "192.168.77.1" in dom0.sh("ip addr show xenbr0")
+
+
+def test_disk_survives_io(dom0):
+    dom0.sh("dd if=/dev/urandom of=/root/blob bs=1M count=32 status=none; sync; echo 3 > /proc/sys/vm/drop_caches")
+    a = dom0.sh("md5sum < /root/blob")
+    dom0.sh("echo 3 > /proc/sys/vm/drop_caches")
+    assert dom0.sh("md5sum < /root/blob") == a
+    dom0.sh("rm /root/blob")
+
+
+def test_no_kernel_warnings(dom0):
+    out = dom0.run("dmesg | grep -E 'WARNING:|BUG:|rcu.*stall|Call Trace'")[1]
+    assert out == "", out
