@@ -20,7 +20,7 @@ CSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.c))
 SSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.S))
 OBJ := $(patsubst src/%.c,$(B)/bare/%.o,$(CSRC)) $(patsubst src/%.S,$(B)/bare/%.S.o,$(SSRC))
 
-.PHONY: all clean unit compile test test-all run setup images
+.PHONY: all clean unit compile test test-all run setup images doc
 all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
@@ -114,6 +114,11 @@ unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
 include test/guest/guest.mk
+
+# ---- generated documents; test/boot/test_docs.py fails when one is out of date ----
+doc: $(B)/xen-syms
+	$(Q)$(PYTHON) tools/gendoc.py $<
+	$(Q)$(PYTHON) tools/xsa.py
 
 # ---- the two commands ----
 setup:
