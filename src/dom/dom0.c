@@ -252,6 +252,12 @@ static void console_typed(void)
     evtchn_virq_global(dom0, VIRQ_CONSOLE);
 }
 
+/* The hypervisor's log grew (xenconsoled --log=hv reads it). */
+static void conring_grew(void)
+{
+    evtchn_virq_global(dom0, VIRQ_CON_RING);
+}
+
 void dom0_create(void)
 {
     static struct dom0_build build;     /* large; used once */
@@ -288,5 +294,6 @@ void dom0_create(void)
     b->d->ever_unpaused = true;
     b->d->ctl_pauses = 0;
     console_rx_notify = console_typed;
+    conring_notify = conring_grew;
     domain_unpause(b->d);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dom0's I/O ports: everything but what Helium itself uses or emulates (compatibility.md B.6). */
-#include "debug/internal.h"     /* uarts[]: serial lines in use by the console */
+#include "debug/console.h"
 #include "dom/dom0_build.h"
 #include "dom/dom0_opts.h"
 #include "hvm/hvm.h"
@@ -62,14 +62,16 @@ static void disable_configured(struct domain *d)
 
 void dom0_open_ports(struct domain *d)
 {
-    unsigned i;
+    u16 port[2];                        /* serial lines of the console */
+    int irq[2];
+    unsigned i, nr;
 
     pio_passthrough(d, 0, 0xffff, true);
     for (i = 0; i < ARRAY_SIZE(kept); i++)
         pio_passthrough(d, kept[i].first, kept[i].last, false);
-    for (i = 0; i < ARRAY_SIZE(uarts); i++)
-        if (uarts[i].on && uarts[i].port)
-            pio_passthrough(d, uarts[i].port, (u16)(uarts[i].port + 7), false);
+    nr = console_serial_ports(port, irq);
+    for (i = 0; i < nr; i++)
+        pio_passthrough(d, port[i], (u16)(port[i] + 7), false);
     disable_configured(d);
     if (no_pit_init(d))
         printk(LOG_WARN, "dom0: no handler for port 0x42: its clock calibration will be slow\n");

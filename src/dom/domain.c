@@ -64,7 +64,7 @@ static void domain_free(struct domain *d)
     for (unsigned i = 0; i < d->max_vcpus; i++)
         if (d->vcpu[i]) vcpu_free(d->vcpu[i]);
     for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++)
-        timer_stop(&d->watchdog[i]);
+        timer_stop_sync(&d->watchdog[i]);
     hvm_domain_destroy(d);
     iommu_domain_destroy(d);
     policy_domain_free(d);
@@ -170,7 +170,7 @@ static int stop_running(struct domain *d)
     smp_mb();
     domain_pause(d);            /* for ever */
     for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++)
-        timer_stop(&d->watchdog[i]);
+        timer_stop_sync(&d->watchdog[i]);
     struct vcpu *v;
     for_each_vcpu(d, v) vcpu_quiesce(v);
     if (d->target) {

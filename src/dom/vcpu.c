@@ -52,9 +52,9 @@ int vcpu_create(struct domain *d, unsigned id)
 
 void vcpu_quiesce(struct vcpu *v)
 {
-    timer_stop(&v->singleshot);
-    timer_stop(&v->periodic);
-    timer_stop(&v->poll_timer);
+    timer_stop_sync(&v->singleshot);
+    timer_stop_sync(&v->periodic);
+    timer_stop_sync(&v->poll_timer);
     runstate_unregister(v);
 }
 

@@ -351,6 +351,7 @@ void vlapic_destroy(struct vcpu *v)
     if (!v->lapic)
         return;
     lapic_timer_stop(v->lapic);
+    timer_stop_sync(&v->lapic->timer);
     kfree(v->lapic);
     v->lapic = NULL;
 }

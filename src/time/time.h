@@ -42,6 +42,9 @@ void timer_init(struct timer *t, void (*fn)(void *), void *arg);
 void timer_set(struct timer *t, u64 expires_ns);
 /* Disarm. On return it is not queued, but its function may still be running on another CPU. */
 void timer_stop(struct timer *t);
+/* Disarm and wait until its function runs on no other CPU, so that what it belongs to may be freed. The function must
+ * not wait for this CPU; no lock that it takes may be held. */
+void timer_stop_sync(struct timer *t);
 /* Timer interrupt: run what is due and re-arm the hardware. */
 void timer_run(void);
 /* Hardware: fire VEC_TIMER on this CPU at absolute system time ns (cpu/lapic.c; fake in hosted builds). */

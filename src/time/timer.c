@@ -13,6 +13,9 @@ static struct spinlock locks[NR_CPUS] = { [0 ... NR_CPUS - 1] = SPINLOCK(RANK_TI
  * cannot keep the CPU. */
 #define RUN_MAX 64
 
+/* The timer whose function each CPU runs right now. */
+static struct timer *running[NR_CPUS];
+
 static struct list *queue(unsigned cpu)
 {
     struct list *l = &cpus[cpu]->timer.list;
@@ -101,6 +104,16 @@ void timer_stop(struct timer *t)
     }
 }
 
+void timer_stop_sync(struct timer *t)
+{
+    for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
+        timer_stop(t);
+        while (cpu != this_cpu()->id && load_acquire(&running[cpu]) == t)
+            cpu_relax();
+    }
+    timer_stop(t);                  /* its last run may have set it again */
+}
+
 void timer_run(void)
 {
     unsigned me = this_cpu()->id;
@@ -115,10 +128,12 @@ void timer_run(void)
         }
         list_del(&t->node);
         t->active = false;
+        write_once(&running[me], t);
         void (*fn)(void *) = t->fn;
         void *arg = t->arg;
         spin_unlock(&locks[me]);
         fn(arg);                    /* may free t or set it again */
+        store_release(&running[me], NULL);
     }
     spin_lock(&locks[me]);
     this_cpu()->timer.armed_ns = ~0ULL;         /* whatever was armed has fired or is superseded */

@@ -685,7 +685,7 @@ static void two_cpus(void **state)
     for (unsigned i = 0; i < 2; i++) {
         got[i] += vlapic_pending(&vcpus[i]) == (int)(0xe0 + !i);    /* the last one may still be pending */
         assert_int_equal(sent_to[i], got[i]);
-        assert_true(got[i] > 100);
+        assert_true(got[i] > 0);      /* how many depends on the load of the test host */
     }
 }
 
