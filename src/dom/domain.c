@@ -183,6 +183,8 @@ static int stop_running(struct domain *d)
 static int finish(struct domain *d)
 {
     d->state = DOM_DEAD;
+    /* xenstored and xenconsoled drop their mappings when they hear of this, and only then can it be reaped. */
+    evtchn_virq_global(dom0, VIRQ_DOM_EXC);
     timer_set(&reap_timer, now_ns());       /* at once unless frames are still referenced */
     return 0;
 }
