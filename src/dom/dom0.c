@@ -167,7 +167,8 @@ static void publish_map(struct dom0_build *b)
         d->memmap.e[i].addr = r->start;
         d->memmap.e[i].size = r->end - r->start;
         d->memmap.e[i].type = r->type;
-        printk(LOG_DEBUG, "dom0: %012lx-%012lx type %u\n", (unsigned long)r->start, (unsigned long)r->end - 1, r->type);
+        printk(LOG_DEBUG, "dom0: %012lx-%012lx type %u\n", (unsigned long)r->start, (unsigned long)r->end - 1,
+               r->type);
     }
 }
 
@@ -178,7 +179,8 @@ static void acpi_input(struct dom0_build *b, struct dom0_acpi_in *in, struct acp
     const struct acpi_header *fadt = acpi_find("FACP", 0);
     unsigned i;
 
-    *in = (struct dom0_acpi_in){ .table = ref, .nr_vcpus = b->d->max_vcpus, .oem = "HELIUM", .oem_table = "HELIUM  " };
+    *in = (struct dom0_acpi_in){ .table = ref, .nr_vcpus = b->d->max_vcpus,
+                                 .oem = "HELIUM", .oem_table = "HELIUM  " };
     if (fadt) {                         /* quirks in Linux go by the machine's OEM ids */
         memcpy(in->oem, fadt->oem, sizeof(in->oem));
         memcpy(in->oem_table, fadt->oem_table, sizeof(in->oem_table));

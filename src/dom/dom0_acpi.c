@@ -21,7 +21,8 @@ STATIC_ASSERT(sizeof(struct madt_ioapic) == 12 && sizeof(struct madt_override) =
 /* Passed through in place (compatibility.md B.3); everything else stays hidden, DMAR and IVRS above all. */
 bool dom0_acpi_allowed(const char *sig)
 {
-    static const char allowed[][5] = { "FACP", "SSDT", "MCFG", "PSDT", "SBST", "SLIC", "MSDM", "WDAT", "FPDT", "S3PT" };
+    static const char allowed[][5] = { "FACP", "SSDT", "MCFG", "PSDT", "SBST",
+                                        "SLIC", "MSDM", "WDAT", "FPDT", "S3PT" };
     unsigned i;
 
     for (i = 0; i < ARRAY_SIZE(allowed); i++)

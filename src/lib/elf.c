@@ -99,7 +99,7 @@ const char *elf_parse(struct elf_info *e, const void *head, u64 avail, u64 size)
     if (why)
         return why;
     for (i = 0; i < phnum; i++) {
-        read_phdr((const u8 *)head + phoff + (u64)i * (e->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)), e->is64, &p);
+        read_phdr((const u8 *)head + phoff + i * (e->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)), e->is64, &p);
         if (p.p_type != PT_LOAD && p.p_type != PT_NOTE)
             continue;
         if (p.p_offset > size || p.p_filesz > size - p.p_offset)

@@ -212,7 +212,8 @@ u32 bar_read(struct pci_dev *dev, int i, bool high)
 
 static u64 bar_value(const struct pci_bar *b, bool high, u32 val)
 {
-    u64 addr = high ? (b->addr & 0xffffffff) | (u64)val << 32 : (b->addr & ~0xffffffffULL) | (val & ~(b->rom ? 0x7ffu : 0xfu));
+    u32 low = val & ~(b->rom ? 0x7ffu : 0xfu);
+    u64 addr = high ? (b->addr & 0xffffffff) | (u64)val << 32 : (b->addr & ~0xffffffffULL) | low;
 
     return addr & ~(b->size - 1);
 }

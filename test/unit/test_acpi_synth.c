@@ -36,7 +36,8 @@ static void tables(void **st)
         { "DMAR", 0x6000 }, { "SSDT", 0x7000 }, { "SSDT", 0x8000 }, { "WAET", 0x9000 }, { "BGRT", 0xa000 },
         { "SRAT", 0xb000 }, { "TPM2", 0xc000 },
     };
-    struct dom0_acpi_in in = { .table = host, .nr_tables = ARRAY_SIZE(host), .nr_vcpus = 5, .oem = "BOCHS ", .oem_table = "BXPC    " };
+    struct dom0_acpi_in in = { .table = host, .nr_tables = ARRAY_SIZE(host), .nr_vcpus = 5,
+        .oem = "BOCHS ", .oem_table = "BXPC    " };
     static const u64 want[] = { 0x1000, 0x4000, 0x7000, 0x8000 };
     const u8 *x, *m, *p;
     unsigned i, cpus = 0, ios = 0, ovr = 0;

@@ -35,9 +35,11 @@ static bool take(void *ctx, paddr_t start, paddr_t end)
 }
 
 #define Q35(mib, low, want_) { .name = "q35 " #mib, .map = { { 0, 0x9fc00, 1 }, { 0x9fc00, 0xa0000, 2 }, \
-    { 0xf0000, 0x100000, 2 }, { 0x100000, low - 0x20000, 1 }, { low - 0x20000, low, 2 }, { 0xb0000000, 0xc0000000, 2 }, \
+    { 0xf0000, 0x100000, 2 }, { 0x100000, low - 0x20000, 1 }, { low - 0x20000, low, 2 }, \
+    { 0xb0000000, 0xc0000000, 2 }, \
     { 0xfed1c000, 0xfed20000, 2 }, { 0xfffc0000, GiB(4), 2 }, { GiB(4), GiB(4) + MiB(mib) - low, 1 }, \
-    { 0xfd00000000, 0x10000000000, 2 } }, .busy = { { MiB(2), MiB(5) } }, .ecam = { 0xb0000000, 0xc0000000 }, .want = want_ }
+    { 0xfd00000000, 0x10000000000, 2 } }, .busy = { { MiB(2), MiB(5) } }, \
+    .ecam = { 0xb0000000, 0xc0000000 }, .want = want_ }
 #define SMALL(mib, want_) { .name = "small " #mib, .map = { { 0, 0x9f000, 1 }, { 0xf0000, 0x100000, 2 }, \
     { 0x100000, MiB(mib) - 0x20000, 1 }, { MiB(mib) - 0x20000, MiB(mib), 2 } }, \
     .busy = { { MiB(mib) - MiB(8), MiB(mib) } }, .want = want_ }
@@ -200,7 +202,8 @@ static void retype(void **st)
     assert_true(dom0_map_retype(&m, MiB(100), MiB(100) + 4096, MEM_UNUSABLE));      /* middle */
     assert_int_equal(m.ram_bytes, ram - 4096);
     assert_int_equal(at(&m, MiB(100))->type, MEM_UNUSABLE);
-    assert_true(dom0_map_owns(&m, MiB(100) - 4096) && !dom0_map_owns(&m, MiB(100)) && dom0_map_owns(&m, MiB(100) + 4096));
+    assert_true(dom0_map_owns(&m, MiB(100) - 4096) && !dom0_map_owns(&m, MiB(100)) && dom0_map_owns(&m,
+        MiB(100) + 4096));
     assert_true(dom0_map_retype(&m, MiB(100) - 4096, MiB(100), MEM_UNUSABLE));      /* end of a piece: merges */
     assert_int_equal(at(&m, MiB(100))->start, MiB(100) - 4096);
     assert_true(dom0_map_retype(&m, 0, 0x9f000, MEM_UNUSABLE));                     /* a whole piece */

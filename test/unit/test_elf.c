@@ -31,9 +31,11 @@ static void make64(void)
     e->e_phoff = 64;
     e->e_phnum = 3;
     e->e_phentsize = sizeof(*p);
-    p[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x2000, .p_paddr = 0x200000, .p_filesz = 0x800, .p_memsz = 0x5000 };
+    p[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x2000, .p_paddr = 0x200000, .p_filesz = 0x800,
+        .p_memsz = 0x5000 };
     p[1] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = 0x1100, .p_filesz = sizeof(n) };
-    p[2] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = 0x100000, .p_filesz = 0x1000, .p_memsz = 0x1000 };
+    p[2] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = 0x100000, .p_filesz = 0x1000,
+        .p_memsz = 0x1000 };
     memcpy(file + 0x1100, &n, sizeof(n));
 }
 
@@ -70,7 +72,8 @@ static void good32(void **st)
     e->e_phoff = 52;
     e->e_phnum = 1;
     e->e_phentsize = sizeof(*p);
-    p[0] = (Elf32_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = 0x100000, .p_filesz = 0x10, .p_memsz = 0x1000 };
+    p[0] = (Elf32_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = 0x100000, .p_filesz = 0x10,
+        .p_memsz = 0x1000 };
     assert_null(elf_parse(&i, file, FILE_SIZE, FILE_SIZE));
     assert_false(i.is64);
     assert_int_equal(i.end, 0x101000);

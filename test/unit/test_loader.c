@@ -22,7 +22,8 @@ static void make_elf(void)
 {
     Elf64_Ehdr *e = (Elf64_Ehdr *)elf;
     Elf64_Phdr *p = (Elf64_Phdr *)(elf + 64);
-    struct { Elf32_Nhdr h; char name[4]; u64 v; } __packed n = { { 4, 8, XEN_ELFNOTE_PHYS32_ENTRY }, "Xen", MiB(1) + 0x850 };
+    struct { Elf32_Nhdr h; char name[4]; u64 v; } __packed n = { { 4, 8, XEN_ELFNOTE_PHYS32_ENTRY }, "Xen",
+        MiB(1) + 0x850 };
     unsigned i;
 
     srand(3);
@@ -33,7 +34,8 @@ static void make_elf(void)
     e->e_ident[EI_CLASS] = ELFCLASS64;
     e->e_ident[EI_DATA] = ELFDATA2LSB;
     e->e_type = ET_EXEC; e->e_machine = EM_X86_64; e->e_phoff = 64; e->e_phnum = 3; e->e_phentsize = sizeof(*p);
-    p[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = MiB(1), .p_filesz = 200000, .p_memsz = 200000 };
+    p[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_paddr = MiB(1), .p_filesz = 200000,
+        .p_memsz = 200000 };
     p[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x33000, .p_paddr = MiB(2), .p_filesz = ELF_SIZE - 0x33000,
                          .p_memsz = MiB(1) };
     p[2] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = 0x20ff0, .p_filesz = sizeof(n) };
@@ -204,7 +206,8 @@ static void bzimage(void **st)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats_work), cmocka_unit_test(damage), cmocka_unit_test(refusals), cmocka_unit_test(pieces),
+        cmocka_unit_test(formats_work), cmocka_unit_test(damage), cmocka_unit_test(refusals),
+            cmocka_unit_test(pieces),
         cmocka_unit_test(bzimage),
     };
     make_elf();

@@ -412,7 +412,8 @@ static void port_rules(void **st)
 static void fuzz(void **st)
 {
     static const sbdf_t who[] = { NVME, AHCI, TINY, TINY + 1, GONE };
-    static const u32 interesting[] = { 0, ~0u, BAR_AT, BAR_AT + 0x2000, BAR_AT + 0x80000, MiB(8), 0xfee00000, 7, 0x8003 };
+    static const u32 interesting[] = { 0, ~0u, BAR_AT, BAR_AT + 0x2000, BAR_AT + 0x80000, MiB(8),
+        0xfee00000, 7, 0x8003 };
     unsigned k, size, reg;
     enum p2m_type t;
 
