@@ -142,7 +142,8 @@ unsigned console_serial_ports(u16 port[2], int irq[2])
 }
 
 /* ---- input ---- */
-#define RX_SIZE 256
+#define RX_SIZE 1024
+#define RX_SLACK 8                  /* held-back switch characters come on top of the one just read */
 static char rx_ring[RX_SIZE];       /* console lock */
 static u32 rx_prod, rx_cons;
 static bool input_to_us;
@@ -198,20 +199,40 @@ static void rx_char(char c)
     deliver(c);
 }
 
+static struct timer poll_timer, retry_timer;
+#define POLL_NS 20000000ULL
+#define RETRY_NS 1000000ULL
+#define RX_BUDGET 64                /* characters taken in one interrupt */
+
+static bool rx_room(void)
+{
+    return input_to_us || read_once(&rx_prod) - read_once(&rx_cons) < RX_SIZE - RX_SLACK;
+}
+
+/* What dom0 has no room for stays in the UART, whose flow control then holds the sender; as the line stays
+ * asserted there is no further edge, so a timer looks again. */
 static void serial_rx(void *arg, unsigned vector)
 {
     u32 before = rx_prod;
+    bool more = false;
     for (unsigned i = 0; i < ARRAY_SIZE(uarts); i++) {
-        int c;
-        for (unsigned budget = 64; uarts[i].on && budget && (c = uart_getc(&uarts[i])) >= 0; budget--)
+        int c = 0;
+        unsigned budget = RX_BUDGET;
+        while (uarts[i].on && budget && rx_room() && (c = uart_getc(&uarts[i])) >= 0) {
             rx_char((char)c);
+            budget--;
+        }
+        more |= uarts[i].on && c >= 0;
     }
+    if (more) timer_set(&retry_timer, now_ns() + RETRY_NS);
     if (rx_prod != before && console_rx_notify)
         console_rx_notify();
 }
 
-static struct timer poll_timer;
-#define POLL_NS 20000000ULL
+static void serial_retry(void *arg)
+{
+    serial_rx(NULL, 0);
+}
 
 static void serial_poll(void *arg)
 {
@@ -248,6 +269,7 @@ static void serial_irq_handler(void *arg, unsigned vector)
 
 void console_init_irq(void)
 {
+    timer_init(&retry_timer, serial_retry, NULL);
     bool poll = false, any = false;
     conring_grow(opt_conring_size);
     input_to_us = opt_conswitch[0] && opt_conswitch[1] == 'x';
