@@ -39,6 +39,8 @@ def test_problem(name):
     source = text(path.format(m[2]))
     if source is None:
         return f"{path.format(m[2])} does not exist"
+    if m[1] == "guest" and f'"{m[2]}":' not in text("test/boot/test_kernels.py"):
+        return "is in a kernel that test/boot/test_kernels.py does not boot"
     return None if re.search(pattern.format(m[3]), source, re.M) else f"is not in {path.format(m[2])}"
 
 
