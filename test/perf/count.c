@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * QEMU plugin: counts instructions of a hypervisor, from its first one until a test kernel's first one, apart from
+ * the time it waits. It looks at the machine from outside, so it treats every hypervisor alike.
+ *
+ *   -plugin libcount.so,entry=<virtual address of the hypervisor's first instruction>,out=<file>[,profile=<file>]
+ *
+ * Time is cut into windows of 20,000 instructions. A window is waiting if it has few different code blocks and one
+ * of them has what loops that wait have: RDTSC, PAUSE, IN, or a read of a timer's register page (which cannot be
+ * seen in the code, so HPET loops count only with PAUSE or RDTSC). Test kernels begin with the instruction MARK.
+ * out gets: total, waited (instructions from entry to MARK). profile gets "address instructions" of every block.
+ *
+ * Debian has no package with qemu-plugin.h; these are the declarations that are used (QEMU 7.2, plugin API 1).
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_info_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, void (*)(unsigned, void *),
+                                                 enum qemu_plugin_cb_flags, void *);
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
+extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
+extern size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
+
+__attribute__((visibility("default"))) int qemu_plugin_version = 1;
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t, const struct qemu_info_t *, int, char **);
+
+static const unsigned char MARK[] = { 0x0f, 0x1f, 0x80, 'H', 'e', 'l', 'i' };   /* nopl 0x696c6548(%rax) */
+#define WINDOW 20000
+#define FEW_BLOCKS 16
+
+struct block {
+    struct block *next;
+    uint64_t addr, count, window;
+    unsigned insns;
+    bool slow, mark;                /* has RDTSC, PAUSE or IN; begins with MARK */
+};
+static struct block *all;
+static uint64_t entry, total, waited, in_window, window = 1;
+static unsigned distinct;
+static bool running, done, window_slow;
+static const char *out_file, *profile_file;
+
+static void report(void)
+{
+    FILE *f = fopen(out_file, "w");
+
+    if (f) {
+        fprintf(f, "%" PRIu64 " %" PRIu64 "\n", total, waited);
+        fclose(f);
+    }
+    f = profile_file ? fopen(profile_file, "w") : NULL;
+    if (f) {
+        for (struct block *b = all; b; b = b->next)
+            if (b->count)
+                fprintf(f, "%" PRIx64 " %" PRIu64 " %d\n", b->addr, b->count * b->insns, b->slow);
+        fclose(f);
+    }
+}
+
+static void executed(unsigned cpu, void *arg)
+{
+    struct block *b = arg;
+
+    (void)cpu;
+    if (!running) {
+        if (done || b->addr != entry)
+            return;
+        running = true;
+    }
+    if (b->mark) {
+        running = false;
+        done = true;
+        report();
+        return;
+    }
+    b->count++;
+    total += b->insns;
+    if (b->window != window) {
+        b->window = window;
+        distinct++;
+    }
+    window_slow |= b->slow;
+    in_window += b->insns;
+    if (in_window >= WINDOW) {
+        if (distinct <= FEW_BLOCKS && window_slow)
+            waited += in_window;
+        in_window = distinct = window_slow = 0;
+        window++;
+    }
+}
+
+static bool is_slow(const unsigned char *c, size_t n)
+{
+    if (n == 2 && ((c[0] == 0x0f && c[1] == 0x31) || (c[0] == 0xf3 && c[1] == 0x90) || c[0] == 0xe4 || c[0] == 0xe5))
+        return true;
+    if (n == 3 && c[0] == 0x0f && c[1] == 0x01 && c[2] == 0xf9)
+        return true;
+    return (n == 1 && (c[0] == 0xec || c[0] == 0xed)) || (n == 2 && c[0] == 0x66 && c[1] == 0xed);
+}
+
+static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    struct block *b = calloc(1, sizeof(*b));
+
+    (void)id;
+    if (!b)
+        abort();
+    b->addr = qemu_plugin_tb_vaddr(tb);
+    b->insns = (unsigned)qemu_plugin_tb_n_insns(tb);
+    for (unsigned i = 0; i < b->insns; i++) {
+        const struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        const unsigned char *c = qemu_plugin_insn_data(insn);
+        size_t n = qemu_plugin_insn_size(insn);
+        b->slow |= is_slow(c, n);
+        if (i == 0 && n == sizeof(MARK) && !memcmp(c, MARK, n))
+            b->mark = true;
+    }
+    b->next = all;
+    all = b;
+    if (!done)
+        qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, QEMU_PLUGIN_CB_NO_REGS, b);
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc, char **argv)
+{
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        if (!strncmp(argv[i], "entry=", 6))
+            entry = strtoull(argv[i] + 6, NULL, 0);
+        else if (!strncmp(argv[i], "out=", 4))
+            out_file = argv[i] + 4;
+        else if (!strncmp(argv[i], "profile=", 8))
+            profile_file = argv[i] + 8;
+    }
+    if (!entry || !out_file)
+        return -1;
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    return 0;
+}
