@@ -47,7 +47,8 @@ struct vcpu {
     u64 tlb_gen;                    /* generation last flushed for this vCPU (tlb.h) */
     struct vcpu_info *info;         /* event and time mailbox; in shared_info or a registered page, never NULL */
     struct guest_page info_page;    /* pinned registered page, mfn INVALID_MFN if none */
-    struct guest_page runstate_page[2]; u32 runstate_off;    /* registered area; [1] if it crosses a page */
+    struct guest_page runstate_page[2]; u32 runstate_off;    /* (R) registered area; [1] if it crosses a page */
+    struct spinlock runstate_lock;  /* fields marked (R) */
     struct runstate { int state; u64 since_ns; u64 time_ns[4]; } rs;
     struct timer singleshot, periodic, poll_timer; u64 periodic_ns;
     u8 upcall_vector;               /* HVMOP_set_evtchn_upcall_vector, 0 = none */

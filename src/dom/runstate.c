@@ -7,11 +7,23 @@
 #define AREA_SIZE sizeof(struct vcpu_runstate_info)
 #define UPDATE_FLAG (1ULL << 63)        /* XEN_RUNSTATE_UPDATE: the area is being written */
 
+/* Put new pages in place and let go of the old ones. v may be running, and its CPU about to write the area. */
+static void replace_pages(struct vcpu *v, const struct guest_page new[2], unsigned off)
+{
+    struct guest_page old[2];
+    spin_lock(&v->runstate_lock);
+    memcpy(old, v->runstate_page, sizeof(old));
+    memcpy(v->runstate_page, new, sizeof(old));
+    v->runstate_off = off;
+    spin_unlock(&v->runstate_lock);
+    for (unsigned i = 0; i < 2; i++)
+        if (mfn_valid(old[i].mfn)) guest_page_unpin(&old[i]);
+}
+
 void runstate_unregister(struct vcpu *v)
 {
-    for (unsigned i = 0; i < 2; i++)
-        if (mfn_valid(v->runstate_page[i].mfn)) guest_page_unpin(&v->runstate_page[i]);
-    v->runstate_page[0].mfn = v->runstate_page[1].mfn = INVALID_MFN;
+    const struct guest_page none[2] = { { INVALID_MFN, NULL }, { INVALID_MFN, NULL } };
+    replace_pages(v, none, 0);
 }
 
 int runstate_register(struct vcpu *v, gva_t gva)
@@ -29,10 +41,7 @@ int runstate_register(struct vcpu *v, gva_t gva)
             return rc == -ENOMEM ? rc : -EFAULT;
         }
     }
-    runstate_unregister(v);
-    v->runstate_page[0] = pages[0];
-    v->runstate_page[1] = pages[1];
-    v->runstate_off = off;
+    replace_pages(v, pages, off);
     runstate_publish(v);
     return 0;
 }
@@ -44,9 +53,8 @@ static u64 *word(struct vcpu *v, unsigned i)
     return (u64 *)((char *)v->runstate_page[at >= PAGE_SIZE].va + (at & ~PAGE_MASK));
 }
 
-void runstate_publish(struct vcpu *v)
+static void publish_locked(struct vcpu *v)
 {
-    if (!mfn_valid(v->runstate_page[0].mfn)) return;
     bool flagged = v->dom->vm_assist >> VMASST_TYPE_runstate_update_flag & 1;
     if (flagged) {
         write_once(word(v, 1), v->rs.since_ns | UPDATE_FLAG);
@@ -57,4 +65,11 @@ void runstate_publish(struct vcpu *v)
         write_once(word(v, 2 + i), v->rs.time_ns[i]);
     smp_wmb();
     write_once(word(v, 1), v->rs.since_ns);
+}
+
+void runstate_publish(struct vcpu *v)
+{
+    spin_lock(&v->runstate_lock);
+    if (mfn_valid(v->runstate_page[0].mfn)) publish_locked(v);
+    spin_unlock(&v->runstate_lock);
 }

@@ -35,6 +35,7 @@ int vcpu_create(struct domain *d, unsigned id)
     v->id = id;
     v->flags = VF_DOWN;
     v->info_page.mfn = v->runstate_page[0].mfn = v->runstate_page[1].mfn = INVALID_MFN;
+    spin_init(&v->runstate_lock, RANK_RUNSTATE);
     v->rs.state = RUNSTATE_offline;
     v->rs.since_ns = now_ns();
     timer_init(&v->singleshot, singleshot_fired, v);

@@ -6,6 +6,8 @@
 #include "cpu/x86.h"
 #include "sched/sched.h"
 
+#define CS_LONG (1u << 9)               /* struct segment: 64-bit code */
+
 void hvm_inject_exception(struct vcpu *v, u8 vector, u32 error)
 {
     hvm->inject(v, EV_EXCEPTION, vector, error);
@@ -40,6 +42,13 @@ bool hvm_hypercall(struct vcpu *v)
     hvm->get_paging(v, &p);
     if (unlikely(p.cpl != 0)) {
         v->regs.rax = p.efer & EFER_LMA ? (u64)-EPERM : (u32)-EPERM;
+        return true;
+    }
+    /* 32-bit callers use other registers and structure layouts, which are not offered yet (SUPPORT.md). */
+    struct segment cs;
+    if (p.efer & EFER_LMA) hvm->get_segment(v, SEG_CS, &cs);
+    if (unlikely(!(p.efer & EFER_LMA) || !(cs.attr & CS_LONG))) {
+        v->regs.rax = (u32)-ENOSYS;
         return true;
     }
     return call_dispatch(v);

@@ -122,6 +122,13 @@ static bool devtab_alloc(void)
     return devtab;
 }
 
+/* DMA passes untranslated again. */
+static void all_off(void)
+{
+    for (unsigned i = 0; i < info.nr_iommus; i++)
+        if (units[i].regs) units[i].regs[REG_CONTROL / 8] = 0;
+}
+
 bool iommu_init(void)
 {
     const struct acpi_header *ivrs = acpi_find("IVRS", 0);
@@ -132,7 +139,12 @@ bool iommu_init(void)
     }
     if (!devtab_alloc()) return false;
     for (unsigned i = 0; i < info.nr_iommus; i++) {
-        if (!unit_up(&units[i], info.iommu[i].base, info.iommu[i].segment, info.iommu[i].bdf)) return false;
+        if (!unit_up(&units[i], info.iommu[i].base, info.iommu[i].segment, info.iommu[i].bdf)) {
+            printk(LOG_ERR, "AMD-Vi: no memory for the IOMMU at %#llx; going on without IOMMU\n",
+                   (unsigned long long)info.iommu[i].base);
+            all_off();
+            return false;
+        }
         pci_hide((sbdf_t)info.iommu[i].segment << 16 | info.iommu[i].bdf);
         nr_units++;
     }
@@ -219,13 +231,30 @@ void iommu_flush(struct domain *d)
 }
 
 /* Ranges that the firmware declared for devices (IVMD): identity for as long as dom0 has them (I-20). */
+#define RESERVED_MAX MiB(256)           /* longest range believed */
+
+/* A range that names RAM would open the hypervisor or a guest to the device: firmware reserves what it declares. */
+static bool believable(const struct ivrs_range *r)
+{
+    if (r->end - r->start > RESERVED_MAX) return false;
+    for (u64 f = r->start >> PAGE_SHIFT; f < r->end >> PAGE_SHIFT; f++)
+        if (mfn_is_ram(MFN(f))) return false;
+    return true;
+}
+
 static int map_reserved(struct iommu_domain *t)
 {
-    for (unsigned i = 0; i < info.nr_ranges; i++)
+    for (unsigned i = 0; i < info.nr_ranges; i++) {
+        if (!believable(&info.range[i])) {
+            printk(LOG_WARN, "AMD-Vi: reserved range %#llx-%#llx ignored: RAM, or too long\n",
+                   (unsigned long long)info.range[i].start, (unsigned long long)info.range[i].end);
+            continue;
+        }
         for (u64 f = info.range[i].start >> PAGE_SHIFT; f < info.range[i].end >> PAGE_SHIFT; f++) {
             int rc = table_map(t, f, f, ORDER_4K, true);
             if (rc) return rc;
         }
+    }
     return 0;
 }
 

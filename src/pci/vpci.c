@@ -232,6 +232,12 @@ static void cf8_ports(struct vcpu *v, u16 port, unsigned size, bool write, u32 *
         return;
     }
     if (port < 0xcfc) {
+        /* An access that reaches into the data register would pass by the checks below. */
+        if (port + size > 0xcfc) {
+            if (!write)
+                *val = ~0u;
+            return;
+        }
         host_port(port, size, write, val);
         return;
     }

@@ -49,16 +49,24 @@ static void arm_tick_locked(struct cpu *c, struct vcpu *v, bool waiting, u64 ref
     else timer_stop(&sched_cpus[c->id].tick);
 }
 
-/* The state a vCPU that leaves the CPU is in; a runnable one is queued again. */
+/* The state that a vCPU which leaves the CPU is in. */
+static void leave_state_locked(struct vcpu *v, u64 now)
+{
+    int state = vcpu_runnable(v) ? RUNSTATE_runnable
+              : read_once(&v->flags) & VF_BLOCKED ? RUNSTATE_blocked : RUNSTATE_offline;
+    runstate_change_locked(v, state, now);
+}
+
+/* v has left this CPU: from here on another may take it, or free it. A runnable one is queued again. */
 static void put_back_locked(struct vcpu *v, u64 now)
 {
+    leave_state_locked(v, now);
     if (vcpu_runnable(v)) {
         list_add_tail(&runq, &v->sched->node);
         v->sched->queued = true;
-        runstate_change_locked(v, RUNSTATE_runnable, now);
-    } else {
-        runstate_change_locked(v, read_once(&v->flags) & VF_BLOCKED ? RUNSTATE_blocked : RUNSTATE_offline, now);
+        offer_locked(v);
     }
+    store_release(&v->running, 0);
 }
 
 static void take_locked(struct cpu *c, struct sched_vcpu *s, u64 now)
@@ -83,6 +91,7 @@ static void schedule(struct cpu *c)
     bool keep = prev && keep_locked(c, prev, best, now);
     if (!keep) {
         next = best ? best->v : NULL;
+        if (prev) leave_state_locked(prev, now);
         if (best) take_locked(c, best, now);
     }
     arm_tick_locked(c, next, !list_empty(&runq), refill, now);
@@ -93,13 +102,10 @@ static void schedule(struct cpu *c)
         hvm_unload(prev);
         c->curr = NULL;
         c->idle_since_ns = now;
-        /* Only now may another CPU take it. */
-        spin_lock(&sched_lock);
-        store_release(&prev->running, 0);
-        put_back_locked(prev, now);
-        if (prev->sched->queued) offer_locked(prev);
-        spin_unlock(&sched_lock);
         runstate_publish(prev);
+        spin_lock(&sched_lock);
+        put_back_locked(prev, now);
+        spin_unlock(&sched_lock);
     }
     if (next) {
         if (!prev) c->idle_ns += now - c->idle_since_ns;

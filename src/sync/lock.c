@@ -15,7 +15,8 @@ static const char *const rank_names[RANK_NR] = {
     [RANK_GNTENTRY] = "gntentry", [RANK_MAPTRACK] = "maptrack", [RANK_P2M] = "p2m", [RANK_IOMMU] = "iommu",
     [RANK_PCI] = "pci", [RANK_EVTCHN] = "evtchn", [RANK_EVTCHN_FIFO] = "evtchn-fifo",
     [RANK_VIOAPIC] = "vioapic", [RANK_VLAPIC] = "vlapic", [RANK_IRQ] = "irq", [RANK_SCHED] = "sched",
-    [RANK_TIMER] = "timer", [RANK_TIME] = "time", [RANK_BLOCK] = "block", [RANK_HEAP] = "heap",
+    [RANK_TIMER] = "timer", [RANK_TIME] = "time", [RANK_RUNSTATE] = "runstate", [RANK_HOSTMAP] = "hostmap",
+    [RANK_VPCI] = "vpci", [RANK_BLOCK] = "block", [RANK_HEAP] = "heap",
     [RANK_CONSOLE] = "console",
 };
 

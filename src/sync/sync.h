@@ -33,6 +33,7 @@ enum lock_rank {
     RANK_SCHED,         /* run queue */
     RANK_TIMER,         /* timers of one CPU */
     RANK_TIME,          /* wall clock */
+    RANK_RUNSTATE,      /* registered runstate area of one vCPU */
     RANK_HOSTMAP,       /* host page tables: new mappings */
     RANK_BLOCK,         /* RAM blocks and page entries (inner: called from nearly everywhere) */
     RANK_HEAP,          /* hypervisor heap */
