@@ -103,13 +103,17 @@ void pio_access(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val)
     }
 }
 
+/* Whole words in the middle: dom0 opens all 65536 ports at boot. */
 static void bitmap_set(struct hvm_domain *h, u16 first, u16 last, bool exit)
 {
     u64 *m = h->io_bitmap;
     if (!m) return;
-    for (u32 p = first; p <= last; p++) {
-        if (exit) bit_set(m, p);
-        else bit_clear(m, p);
+    for (unsigned w = first / 64; w <= last / 64u; w++) {
+        u64 mask = ~0ULL;
+        if (w == first / 64u) mask &= ~0ULL << first % 64;
+        if (w == last / 64u) mask &= ~0ULL >> (63 - last % 64);
+        if (exit) m[w] |= mask;
+        else m[w] &= ~mask;
     }
 }
 
@@ -134,11 +138,10 @@ int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg)
 void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow)
 {
     struct hvm_domain *h = d->hvm;
-    pio_fn fn;
-    void *arg;
-    if (!h->io_bitmap) return;
-    for (u32 p = first; p <= last; p++)
-        bitmap_set(h, (u16)p, (u16)p, !allow || find(h, p, 1, &fn, &arg) != COVER_NONE);
+    if (!h->io_bitmap || first > last) return;
+    bitmap_set(h, first, last, !allow);
+    for (unsigned i = 0; allow && i < h->pio.nr; i++)
+        bitmap_set(h, h->pio.h[i].first, h->pio.h[i].last, true);
 }
 
 void pio_set_default(struct domain *d, pio_fn fn, void *arg)

@@ -14,7 +14,7 @@ static unsigned last_bus;
 
 #ifndef HOSTED
 static struct spinlock cf8_lock = SPINLOCK(RANK_PCI);
-static volatile u8 *bus_va[ARRAY_SIZE(acpi_ecam)][256];     /* mapped on first use */
+static volatile u8 *ecam_va[ARRAY_SIZE(acpi_ecam)];         /* whole windows, mapped on first use */
 
 static volatile u8 *ecam(sbdf_t s, unsigned reg)
 {
@@ -24,9 +24,10 @@ static volatile u8 *ecam(sbdf_t s, unsigned reg)
         const struct acpi_ecam *e = &acpi_ecam[i];
         if (e->segment != s >> 16 || bus < e->bus_start || bus > e->bus_end)
             continue;
-        if (!bus_va[i][bus])
-            bus_va[i][bus] = mmio_map(e->base + ((u64)bus << 20), MiB(1));
-        return bus_va[i][bus] ? bus_va[i][bus] + ((s & 0xff) << 12 | reg) : NULL;
+        u64 first = (u64)e->bus_start << 20;
+        if (!ecam_va[i])
+            ecam_va[i] = mmio_map(e->base + first, ((u64)e->bus_end + 1) * MiB(1) - first);
+        return ecam_va[i] ? ecam_va[i] + (((u64)bus << 20) - first + ((s & 0xff) << 12 | reg)) : NULL;
     }
     return NULL;
 }
