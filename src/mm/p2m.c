@@ -14,14 +14,16 @@ int p2m_create(struct domain *d)
         return -ENOMEM;
     spin_init(&p->lock, RANK_P2M);
     timer_init(&p->held_timer, p2m_held_timer, d);
-    if (!ram_commit(POOL_INITIAL)) {
+    p->pool_pages = POOL_INITIAL;
+    p->pool_floor = d->is_hwdom ? POOL_FLOOR_DOM0 : POOL_FLOOR;
+    if (!ram_commit(p->pool_floor)) {
         kfree(p);
         return -ENOMEM;
     }
-    p->pool_pages = POOL_INITIAL;
+    p->pool_committed = p->pool_floor;
     p->root = p2m_table_alloc(p);
     if (!p->root) {
-        ram_uncommit(POOL_INITIAL);
+        ram_uncommit(p->pool_committed);
         kfree(p);
         return -ENOMEM;
     }
@@ -95,8 +97,8 @@ int p2m_destroy(struct domain *d)
         if (done) {
             p2m_table_free(p, p->root);
             p->root = NULL;
-            ram_uncommit(p->pool_pages);
-            p->pool_pages = 0;
+            ram_uncommit(p->pool_committed);
+            p->pool_pages = p->pool_committed = 0;
         }
         spin_unlock(&p->lock);
         if (!done && call_preempt())

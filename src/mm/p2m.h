@@ -33,9 +33,10 @@ int p2m_destroy(struct domain *d) __must_check;
 void p2m_free(struct domain *d);
 paddr_t p2m_root(const struct domain *d);           /* nCR3 / EPTP base */
 
-/* Paging pool: commitment in pages for tables (and splits). */
+/* Paging pool: limit of what tables (and splits) may take. Of it a floor is committed against free memory at all
+ * times, the rest as tables are made. */
 u64 p2m_pool_get(const struct domain *d);           /* bytes */
-/* -ENOMEM if the machine cannot commit that much or the domain uses more already. */
+/* -ENOMEM if the machine could not commit that much now or the domain uses more already. */
 int p2m_pool_set(struct domain *d, u64 bytes) __must_check;
 
 /* Look up one gfn. *order (may be NULL) gets the order of the mapping. No reference is taken: the result may

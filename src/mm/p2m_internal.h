@@ -10,7 +10,8 @@
 struct p2m {
     struct spinlock lock;           /* every change of an entry; readers use p2m_enter() */
     u64 *root;
-    u64 pool_pages, pool_used;      /* commitment in all, of which tables */
+    u64 pool_pages, pool_used;      /* limit that was set, tables in use */
+    u64 pool_floor, pool_committed; /* always kept committed; committed now: floor or use, whichever is more */
     u64 max_gfn;
     bool dead;                      /* being destroyed: readers find nothing, nothing can be added */
     /* Foreign frames that left the tables while the IOMMU may still hold their translation: Linux unmaps page by
@@ -57,6 +58,8 @@ static inline bool type_has_ref(enum p2m_type t)
 bool p2m_gbpages(void);
 
 /* ---- p2m_table.c ---- lock held */
+#define POOL_FLOOR_DOM0 256u        /* 512 MiB of grants and foreign pages, however full the machine is */
+#define POOL_FLOOR 32u
 u64 *p2m_table_alloc(struct p2m *p);                /* NULL: pool or machine exhausted */
 void p2m_table_free(struct p2m *p, u64 *table);
 /* Entry that governs gfn: a leaf, or the empty entry at the highest level. Also without the lock (p2m_enter). */

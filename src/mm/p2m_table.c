@@ -2,27 +2,36 @@
 /* Second-stage tables: entries, splitting, walking, and the paging pool that pays for table pages. */
 #include "mm/p2m_internal.h"
 
-/* ---- pool: a commitment against free memory, not pages set aside ---- */
+/* ---- pool. The toolstack asks for the worst case, of which a guest uses a few pages: only a floor is committed
+ * ahead, the rest page by page. A machine without memory then refuses a split, which has changed nothing. ---- */
 
 u64 p2m_pool_get(const struct domain *d) { return d->p2m ? d->p2m->pool_pages << PAGE_SHIFT : 0; }
+
+/* Commitment of n pages in place of the present one. */
+static bool recommit(struct p2m *p, u64 n)
+{
+    if (n > p->pool_committed && !ram_commit(n - p->pool_committed))
+        return false;
+    if (n < p->pool_committed)
+        ram_uncommit(p->pool_committed - n);
+    p->pool_committed = n;
+    return true;
+}
 
 int p2m_pool_set(struct domain *d, u64 bytes)
 {
     struct p2m *p = d->p2m;
     u64 pages = (bytes >> PAGE_SHIFT) + (bytes % PAGE_SIZE != 0);
-    int rc = 0;
+    u64 floor = MIN(pages, (u64)(d->is_hwdom ? POOL_FLOOR_DOM0 : POOL_FLOOR));
+    int rc = -ENOMEM;
 
     spin_lock(&p->lock);
-    if (p->dead || pages < p->pool_used) {
-        rc = -ENOMEM;
-    } else if (pages > p->pool_pages) {
-        if (ram_commit(pages - p->pool_pages))
-            p->pool_pages = pages;
-        else
-            rc = -ENOMEM;
-    } else {
-        ram_uncommit(p->pool_pages - pages);
+    /* A promise that could not be kept even now is refused. */
+    if (!p->dead && pages >= p->pool_used && (pages <= p->pool_pages || recommit(p, pages)) &&
+        recommit(p, MAX(floor, p->pool_used))) {
         p->pool_pages = pages;
+        p->pool_floor = floor;
+        rc = 0;
     }
     spin_unlock(&p->lock);
     return rc;
@@ -30,7 +39,7 @@ int p2m_pool_set(struct domain *d, u64 bytes)
 
 u64 *p2m_table_alloc(struct p2m *p)
 {
-    if (p->pool_used >= p->pool_pages)
+    if (p->pool_used >= p->pool_pages || (p->pool_used >= p->pool_committed && !recommit(p, p->pool_used + 1)))
         return NULL;
     u64 *t = page_alloc_committed();
     if (t)
@@ -42,6 +51,10 @@ void p2m_table_free(struct p2m *p, u64 *table)
 {
     page_free_committed(table);
     p->pool_used--;
+    if (p->pool_committed > p->pool_floor) {
+        ram_uncommit(1);
+        p->pool_committed--;
+    }
 }
 
 /* ---- entries ---- */
