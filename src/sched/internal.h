@@ -6,6 +6,7 @@
 #define DEFAULT_WEIGHT 256
 #define TIMESLICE_NS 10000000ULL        /* longest run while another vCPU waits */
 #define CAP_PERIOD_NS 10000000ULL       /* budgets of capped domains are refilled this often */
+#define CAP_SAVED_PERIODS 8             /* budget that may be kept, in periods */
 #define WAKE_BONUS_NS 2000000ULL        /* a waking vCPU starts this far before the queue's head */
 #define PREEMPT_MARGIN_NS 500000ULL     /* ... and takes a CPU from one that is this much further on */
 #define NEVER (~0ULL)

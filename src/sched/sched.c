@@ -96,8 +96,9 @@ bool budget_locked(struct sched_dom *sd, u64 now)
     if (now - sd->period_start_ns >= CAP_PERIOD_NS) {
         u64 periods = (now - sd->period_start_ns) / CAP_PERIOD_NS;
         sd->period_start_ns += periods * CAP_PERIOD_NS;
-        /* An overdraft is paid back; unused budget is not saved up. */
-        sd->budget_ns = periods > 1000 ? quota : MIN(sd->budget_ns + (s64)periods * quota, quota);
+        /* An overdraft is paid back. Little unused budget is saved up: enough that late timers cost no share. */
+        s64 most = quota * CAP_SAVED_PERIODS;
+        sd->budget_ns = periods > 1000 ? most : MIN(sd->budget_ns + (s64)periods * quota, most);
     }
     return sd->budget_ns > 0;
 }

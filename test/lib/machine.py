@@ -116,7 +116,7 @@ class Machine:
     def login(self):
         """The console shows a root shell: make it one that run() can drive."""
         # The prompt is written in two pieces, so that the echo of this line is not taken for it.
-        self.child.sendline("bind 'set enable-bracketed-paste off'; stty -echo; export TERM=dumb; PS1='hel''ium# '")
+        self.child.sendline("bind 'set enable-bracketed-paste off'; stty -echo; export TERM=dumb; dmesg -n 1; PS1='hel''ium# '")
         self.expect(re.escape(PROMPT), 30)
         self.run("true")
         return self
@@ -124,7 +124,7 @@ class Machine:
     def run(self, command, timeout=120):
         """Run a command line in dom0's shell. Returns (exit status, output)."""
         mark = f"E{time.monotonic_ns()}N"
-        self.child.sendline(f"{command}; echo; echo {mark[:4]}''{mark[4:]} $?")
+        self.child.sendline(f"{command}; rc=$?; echo; echo {mark[:4]}''{mark[4:]} $rc")
         m = self.expect(mark + r" (\d+)\r*\n", timeout)
         out = self.child.before
         self.expect(re.escape(PROMPT), 30)
