@@ -20,7 +20,7 @@ CSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.c))
 SSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.S))
 OBJ := $(patsubst src/%.c,$(B)/bare/%.o,$(CSRC)) $(patsubst src/%.S,$(B)/bare/%.S.o,$(SSRC))
 
-.PHONY: all clean unit compile test test-all run setup images doc
+.PHONY: all clean unit compile test test-all run setup images bench bench-stock doc
 all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
@@ -135,6 +135,13 @@ test-all: setup images
 run: setup images
 	@$(MAKE) --no-print-directory -j2 all
 	@/usr/bin/python3 tools/run.py
+# Helium beside Debian's own Xen: writes doc/performance.md; bench-stock measures with Debian's dom0 first (long).
+bench: setup images
+	@$(MAKE) --no-print-directory -j2 all guests
+	@/usr/bin/python3 tools/bench.py
+bench-stock: setup images
+	@$(MAKE) --no-print-directory -j2 all guests
+	@/usr/bin/python3 tools/bench.py --stock
 unit-programs: $(UNIT)
 
 clean:
