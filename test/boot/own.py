@@ -10,6 +10,8 @@ import pexpect
 from machine import BUILD, TOP, Machine
 
 GUESTS = BUILD / "guest"
+# Messages about guests' mistakes at their usual, limited rate.
+QUIET = "com1=115200,8n1 console=com1"
 
 
 def names(kernel):

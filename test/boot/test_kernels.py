@@ -13,6 +13,9 @@ KERNELS = {
     "cpu": {},
     "smp": dict(smp=2, xen="dom0_max_vcpus=2"),
     "calls": {},
+    "domains": {},
+    "guests": dict(console=own.QUIET),
+    "fuzz": dict(console=own.QUIET, linux="s=8 seed=1", timeout=120),
 }
 CASES = [(k, n) for k in KERNELS for n in own.names(k)]
 
@@ -34,3 +37,10 @@ def test_verdict(kernel, name):
     if verdict == "skip":
         pytest.skip(why)
     assert verdict == "ok", why
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2, 5))
+def test_fuzz_long(seed):
+    r = own.result("fuzz", console=own.QUIET, linux=f"s=60 seed={seed}", timeout=300)
+    assert r.end == "PASS", r.tail()
