@@ -37,22 +37,26 @@ static int parse_sz(struct dom0_size *z, const char *s, const char **end)
     return n <= 100 && !z->negative ? 0 : -EINVAL;
 }
 
+/* *m changes only if all of it is right: a malformed option is said to be ignored, and must be. */
 int dom0_mem_parse(struct dom0_mem *m, const char *s)
 {
+    struct dom0_mem new = { 0 };
     int rc = 0;
 
-    *m = (struct dom0_mem){ 0 };
     do {
         if (!strncmp(s, "min:", 4))
-            rc = parse_sz(&m->min, s + 4, &s);
+            rc = parse_sz(&new.min, s + 4, &s);
         else if (!strncmp(s, "max:", 4))
-            rc = parse_sz(&m->max, s + 4, &s);
+            rc = parse_sz(&new.max, s + 4, &s);
         else
-            rc = parse_sz(&m->nr, s, &s);
+            rc = parse_sz(&new.nr, s, &s);
         if (rc)
             return rc;
     } while (*s == ',' && s++);
-    return *s ? -EINVAL : 0;
+    if (*s)
+        return -EINVAL;
+    *m = new;
+    return 0;
 }
 
 static u64 size_bytes(const struct dom0_size *z, u64 total, u64 avail)
@@ -152,14 +156,16 @@ BOOT_OPTION(dom0, "dom0", OPT_CUSTOM, 0, NULL, opt_dom0, "type of dom0: pvh (the
 static int opt_dom0_iommu(const char *value)
 {
     char word[32];
+    bool none = opt_dom0_no_iommu;
 
     while (next_word(&value, word, sizeof(word))) {
         if (!strcmp(word, "none"))
-            opt_dom0_no_iommu = true;
+            none = true;
         else if (!strstr(word, "passthrough") && !strstr(word, "strict") && !strstr(word, "map-inclusive") &&
                  !strstr(word, "map-reserved"))
             return -EINVAL;
     }
+    opt_dom0_no_iommu = none;
     return 0;
 }
 BOOT_OPTION(dom0_iommu, "dom0-iommu", OPT_CUSTOM, 0, NULL, opt_dom0_iommu,

@@ -10,7 +10,7 @@ extern bool opt_dom0_no_iommu;          /* dom0-iommu=none */
 extern char opt_dom0_ioports_disable[200];
 
 /* dom0_mem=: comma-separated `<sz>`, `min:<sz>`, `max:<sz>`; <sz> = [-]<size> | [<size>+]<percent>%.
- * 0, or -EINVAL with *m partly filled. */
+ * 0, or -EINVAL with *m unchanged. */
 int dom0_mem_parse(struct dom0_mem *m, const char *value) __must_check;
 /* Bytes for dom0: `total` = size of RAM (percentages refer to it), `avail` = what is free for domains. Without a
  * size: avail less the smaller of 1/16 and 128 MiB. Then at least min, at most max, never above avail. */
