@@ -33,13 +33,13 @@ class Machine:
     'efi' (xen.efi with xen.cfg on an EFI system partition)."""
 
     def __init__(self, hypervisor=None, kernel=None, initrd=None, loader="kernel", mem=2048, smp=2, cpu=STOCK_CPU,
-                 iommu=True, disk=True, dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,
+                 iommu=True, disk=True, threads="multi", dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,
                  console="com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all"):
         self.hypervisor = Path(hypervisor or BUILD / ("xen.efi" if loader == "efi" else "xen"))
         self.kernel = Path(kernel or CACHE / "vmlinux")
         self.initrd = Path(initrd) if initrd else (CACHE / "initrd.img" if disk else None)
         self.loader, self.mem, self.smp, self.cpu, self.iommu, self.disk = loader, mem, smp, cpu, iommu, disk
-        self.icount, self.extra = icount, list(qemu)
+        self.icount, self.threads, self.extra = icount, threads, list(qemu)
         self.xen_args = " ".join(filter(None, [console, f"dom0_mem={dom0_mem}" if dom0_mem else "", xen]))
         self.linux_args = ("console=hvc0 root=LABEL=dom0 " if disk else "console=hvc0 ") + linux
         self.log_path = Path(log) if log else None
@@ -48,7 +48,7 @@ class Machine:
     # ---- the machine ----
 
     def command(self):
-        q = ["qemu-system-x86_64", "-accel", "tcg,thread=" + ("single" if self.icount else "multi"),
+        q = ["qemu-system-x86_64", "-accel", "tcg,thread=" + ("single" if self.icount else self.threads),
              "-M", "q35", "-cpu", self.cpu, "-m", str(self.mem), "-smp", str(self.smp), "-display", "none",
              "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nic", "none"]
         if self.iommu:
