@@ -19,19 +19,38 @@ def names(kernel):
     return re.findall(r"^ +TEST\((\w+)\)", (TOP / f"test/guest/{kernel}.c").read_text(), re.M)
 
 
-def power_on(timeout=60, until=pexpect.EOF, **kw):
-    """Run a machine until it goes off (or shows `until`); returns what came out of the serial line. Own kernels need
-    little: 512 MiB, 1 CPU, no disk."""
-    args = dict(kernel=GUESTS / "hello.elf", disk=False, mem=512, smp=1, dom0_mem="64M", cpu="max")
-    args.update(kw)
-    m = Machine(**args).start()
+class Small(Machine):
+    """What own kernels need: 512 MiB, 1 CPU, no disk. kernel="": no module at all."""
+
+    def __init__(self, **kw):
+        args = dict(kernel=GUESTS / "hello.elf", disk=False, mem=512, smp=1, dom0_mem="64M", cpu="max")
+        args.update(kw)
+        self.no_module = args["kernel"] == ""
+        super().__init__(**args)
+
+    def command(self):
+        q = super().command()
+        if self.no_module:
+            i = q.index("-initrd")
+            del q[i:i + 2]
+        return q
+
+
+def power_on(timeout=60, until=pexpect.EOF, stays_s=0, **kw):
+    """Run a machine until it goes off or shows `until`, after which it must stay on for stays_s seconds. Returns what came
+    out of the serial line."""
+    m = Small(**kw).start()
     try:
         i = m.child.expect([until, pexpect.EOF, pexpect.TIMEOUT], timeout=timeout)
         out = (m.child.before or "") + (m.child.after if isinstance(m.child.after, str) else "")
+        if i == 0 and stays_s:
+            i = (0, 3)[m.child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=stays_s)]
+            out += m.child.before or ""
     finally:
         m.off()
     out = out.replace("\r", "")
-    assert i < 2, f"still running after {timeout} s:\n{out[-3000:]}"
+    assert i != 2, f"still running after {timeout} s:\n{out[-3000:]}"
+    assert i != 3, f"the machine was reset or went off after {until!r}:\n{out[-3000:]}"
     return out
 
 
