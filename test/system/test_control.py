@@ -23,7 +23,7 @@ def test_memory_balloon(dom0):
 def test_vcpu_hotplug(dom0):
     dom0.create("a", vcpus=1, maxvcpus=2)
     dom0.wait_log("a", "GUEST: up, 1 cpus")
-    dom0.sh("xl vcpu-set a 2")
+    dom0.sh("xl vcpu-set -i a 2")
     time.sleep(3)
     assert len(re.findall(r"^a ", dom0.sh("xl vcpu-list a"), re.M)) == 2
 
