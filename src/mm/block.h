@@ -96,6 +96,9 @@ struct ram_counts {
     u64 free_blocks;
 };
 extern struct ram_counts ram;
+/* Free pages that commitments need: heap blocks' own free pages serve them first. Claims are served from `free` alone,
+ * domains cannot have pages of heap blocks. */
+static inline u64 ram_backing(void) { return ram.committed > ram.heap_free ? ram.committed - ram.heap_free : 0; }
 extern u16 *gig_free;               /* free blocks per GiB */
 extern struct list free_blocks, partial_blocks, heap_blocks;
 extern bool dom0_keep_frames;

@@ -55,13 +55,12 @@ void slot_put(unsigned slot, u64 n)
 /* May d have n more pages out of free memory? (XSA-385: subtraction form, 64 bits.) */
 static bool may_alloc(const struct domain *d, u64 n, u64 available)
 {
-    u64 reserved = ram.committed + ram.claimed - d->outstanding;
+    u64 reserved = ram.claimed - d->outstanding + ram_backing();
 
     if (d->state != DOM_ALIVE)      /* nothing is given to a dying domain (XSA-410) */
         return false;
     if (d->tot_pages > d->max_pages || n > d->max_pages - d->tot_pages)
         return false;
-    reserved = reserved > ram.heap_free ? reserved - ram.heap_free : 0;
     return available >= reserved && available - reserved >= n;
 }
 
@@ -336,7 +335,7 @@ int dom_ram_claim(struct domain *d, u64 pages)
     int rc = 0;
 
     spin_lock(&ram_lock);
-    u64 others = ram.committed + ram.claimed - d->outstanding, free = ram.free + ram.heap_free;
+    u64 others = ram.claimed - d->outstanding + ram_backing(), free = ram.free;
     if (pages == 0) {
         ram.claimed -= d->outstanding;
         d->outstanding = 0;

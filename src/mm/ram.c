@@ -154,9 +154,7 @@ u64 ram_max_mfn(void) { return (ranges[nr_ranges - 1].end >> PAGE_SHIFT) - 1; }
 u64 ram_free_pages(void)
 {
     spin_lock(&ram_lock);
-    u64 used = ram.committed + ram.claimed;
-    /* Free pages of heap blocks back commitments first. */
-    used = used > ram.heap_free ? used - ram.heap_free : 0;
+    u64 used = ram.claimed + ram_backing();
     u64 n = ram.free > used ? ram.free - used : 0;
     spin_unlock(&ram_lock);
     return n;
