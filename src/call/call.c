@@ -108,7 +108,6 @@ long subop_run(struct call *c, const struct subop *table, unsigned nr, unsigned 
     if (!op->fn) return -ENOSYS;
     if (op->who == WHO_PRIV && !c->v->dom->is_priv) return -EPERM;
     ASSERT(op->size <= sizeof(buf));
-    memset(buf.bytes, 0, op->size);
     if (op->size && guest_read(c->v, buf.bytes, arg_gva, op->size)) return -EFAULT;
     long rc = op->fn(c, buf.bytes);
     bool out = op->flags & SUBOP_OUT_ALWAYS || (op->flags & SUBOP_OUT && rc >= 0);

@@ -35,7 +35,7 @@ struct subop {
     u8 who;                         /* enum call_who */
 };
 /* Run row `cmd` of table: -ENOSYS if absent, -EPERM, -EFAULT; arg_gva = guest address of the structure.
- * The buffer is zeroed and 512 bytes at most. */
+ * The structure is 512 bytes at most, and nothing behind it is initialised. */
 long subop_run(struct call *c, const struct subop *table, unsigned nr, unsigned cmd, gva_t arg_gva);
 
 /* Execute the hypercall in v's registers; returns true if done (skip the instruction), false to retry. */

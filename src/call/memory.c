@@ -22,6 +22,27 @@ int memop_read_u64(struct call *c, gva_t array, u64 i, u64 *val)
     return guest_read(c->v, val, array + i * sizeof(*val), sizeof(*val));
 }
 
+int memop_list_read(struct memop_list *l, u64 i, u64 *val)
+{
+    if (i - l->first >= l->n) {
+        u64 n = MIN(l->total - i, (u64)MEMOP_LIST_PIECE);
+        if (i + n > ~0ULL / sizeof(u64) || (i + n) * sizeof(u64) > ~0ULL - l->array)
+            n = 1;
+        l->n = 0;
+        if (i > (~0ULL - l->array) / sizeof(u64))
+            return -EFAULT;
+        if (guest_read(l->v, l->piece, l->array + i * sizeof(u64), n * sizeof(u64))) {
+            n = 1;                      /* perhaps only the end of it */
+            if (guest_read(l->v, l->piece, l->array + i * sizeof(u64), sizeof(u64)))
+                return -EFAULT;
+        }
+        l->first = i;
+        l->n = (unsigned)n;
+    }
+    *val = l->piece[i - l->first];
+    return 0;
+}
+
 /* ---- queries ---- */
 
 static long memop_max_ram_page(struct call *c, void *arg) { return (long)ram_max_mfn(); }

@@ -18,6 +18,19 @@ int memop_domain(struct call *c, u16 domid, struct domain **d) __must_check;
 /* The i-th u64 of a guest array. 0 or -EFAULT (also if the address wraps). */
 int memop_read_u64(struct call *c, gva_t array, u64 i, u64 *val) __must_check;
 
+/* Elements of a guest array of u64 in rising order, read in pieces. */
+#define MEMOP_LIST_PIECE 64u
+struct memop_list { struct vcpu *v; gva_t array; u64 total, first; unsigned n; u64 piece[MEMOP_LIST_PIECE]; };
+static inline void memop_list_init(struct memop_list *l, const struct call *c, gva_t array, u64 total)
+{
+    l->v = c->v;
+    l->array = array;
+    l->total = total;
+    l->first = l->n = 0;
+}
+/* The i-th: 0 or -EFAULT, which depends on nothing but that element. */
+int memop_list_read(struct memop_list *l, u64 i, u64 *val) __must_check;
+
 /* memory_reserve.c */
 long memop_increase(struct call *c, void *arg);
 long memop_decrease(struct call *c, void *arg);

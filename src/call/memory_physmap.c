@@ -162,7 +162,7 @@ long memop_add_batch(struct call *c, void *arg)
     return rc;
 }
 
-/* Linux calls this once per page when it unmaps foreign pages, so the common case is one look-up, one store. */
+/* Linux calls this once per page when it unmaps foreign pages, so that is tried first. */
 long memop_remove(struct call *c, void *arg)
 {
     const struct xen_remove_from_physmap *a = arg;
@@ -173,6 +173,11 @@ long memop_remove(struct call *c, void *arg)
 
     if (rc)
         return rc;
+    rc = p2m_unmap_record(d, g, INVALID_MFN, P2M_FOREIGN, NULL);
+    if (rc != -EINVAL) {
+        put_domain(d);
+        return rc;
+    }
     mfn_t m = p2m_lookup(d, g, &t, NULL);
     switch (t) {
     case P2M_NONE:
@@ -182,7 +187,7 @@ long memop_remove(struct call *c, void *arg)
     case P2M_RAM_RO:
         rc = p2m_remove_ram(d, g);
         break;
-    case P2M_FOREIGN:
+    case P2M_FOREIGN:               /* mapped this moment by another vCPU */
         rc = p2m_unmap_record(d, g, m, t, NULL);
         break;
     case P2M_SPECIAL:

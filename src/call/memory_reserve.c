@@ -111,6 +111,8 @@ long memop_populate(struct call *c, void *arg)
 
     if (rc || (rc = memop_domain(c, a->domid, &d)))
         return rc;
+    struct memop_list list;
+    memop_list_init(&list, c, (gva_t)a->extent_start.p, a->nr_extents);
     for (; i < a->nr_extents; i++) {
         if (i != start && call_preempt())
             break;
@@ -118,7 +120,7 @@ long memop_populate(struct call *c, void *arg)
         while (a->extent_order == ORDER_1G && dom_ram_prescrub(ORDER_1G))
             if (call_preempt())
                 goto restart;
-        if (memop_read_u64(c, (gva_t)a->extent_start.p, i, &gfn)) {
+        if (memop_list_read(&list, i, &gfn)) {
             rc = i == start ? -EFAULT : 0;
             goto out;
         }
@@ -175,6 +177,8 @@ long memop_decrease(struct call *c, void *arg)
 
     if (rc || (rc = memop_domain(c, a->domid, &d)))
         return rc;
+    struct memop_list list;
+    memop_list_init(&list, c, (gva_t)a->extent_start.p, a->nr_extents);
     p2m_batch_start(&b, d);
     for (; i < a->nr_extents; i++) {
         if (i != start && i % 64 == 0) {
@@ -184,7 +188,7 @@ long memop_decrease(struct call *c, void *arg)
                 break;
             }
         }
-        if (memop_read_u64(c, (gva_t)a->extent_start.p, i, &gfn)) {
+        if (memop_list_read(&list, i, &gfn)) {
             rc = i == start ? -EFAULT : 0;
             break;
         }

@@ -140,7 +140,7 @@ int evtchn_close_all(struct domain *d, bool xen)
     unsigned done = 0;
     for (u32 port = 0; port < ed->max_ports; port++) {
         struct evtchn_bucket *b = load_acquire(&ed->bucket[port / BUCKET_PORTS]);
-        if (!b || !read_once(&b->used)) {
+        if (!b || read_once(&b->used) <= (port < BUCKET_PORTS)) {       /* port 0 counts as used and never closes */
             port |= BUCKET_PORTS - 1;
             continue;
         }

@@ -30,7 +30,7 @@ void gnttab_domain_free(struct domain *d)
     struct gnttab *gt = d->gnttab;
     if (!gt) return;
     for (u32 i = 0; i < gt->nr_frames; i++) page_free(gt->frame[i]);
-    for (u32 i = 0; gt->active && i < gt->max_frames * (REFS_PER_FRAME / ACTIVE_PER_CHUNK); i++)
+    for (u32 i = 0; gt->active && i < gt->nr_frames * (REFS_PER_FRAME / ACTIVE_PER_CHUNK); i++)
         kfree(gt->active[i]);
     for (u32 i = 0; i < gt->mt_frames; i++) kfree(gt->mt[i]);
     kfree(gt->mt);

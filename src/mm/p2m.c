@@ -49,7 +49,9 @@ static void drop_leaf(struct domain *d, u64 e, unsigned level)
 /* Empty a table that nobody uses any more; *budget leaves and tables at most. True: it is empty. */
 static bool tear_down(struct domain *d, u64 *table, unsigned level, u64 gfn, unsigned *budget)
 {
-    for (unsigned i = 0; i < 512; i++) {
+    unsigned end = level == 4 ? gfn_index(d->p2m->max_walked, 4) + 1 : 512;
+
+    for (unsigned i = 0; i < end; i++) {
         u64 e = table[i], g = gfn | (u64)i << level_order(level);
         if (!(e & PTE_P))
             continue;
@@ -200,13 +202,15 @@ mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
     return check_access(e, write) ? INVALID_MFN : MFN(pte_mfn(e));
 }
 
-mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write)
+mfn_t p2m_view_find(struct p2m_view *w, gfn_t g, bool write)
 {
-    if (!w->leaf || (g.n & ~w->mask) != w->base) {
-        w->leaf = leaf_of(w->d, g.n, &w->mask);
-        w->base = g.n & ~w->mask;
-    }
-    return check_access(w->leaf, write) ? INVALID_MFN : MFN(pte_mfn(w->leaf) + (g.n & w->mask));
+    w->mask = 0;
+    u64 e = leaf_of(w->d, g.n, &w->mask);
+
+    w->base = g.n & ~w->mask;
+    w->mfn = pte_mfn(e);
+    w->rights = (u8)(check_access(e, false) ? 0 : check_access(e, true) ? VIEW_READ : VIEW_READ | VIEW_WRITE);
+    return w->rights & (write ? VIEW_WRITE : VIEW_READ) ? MFN(w->mfn + (g.n & w->mask)) : INVALID_MFN;
 }
 
 int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m)

@@ -90,8 +90,15 @@ const struct domain *p2m_enter(const struct domain *d);
 void p2m_exit(const struct domain *prev);
 mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write);
 /* The same for several frames in a row within one section: remembers the last leaf. Start with { .d = d }. */
-struct p2m_view { const struct domain *d; u64 leaf, base, mask; };
-mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write);
+struct p2m_view { const struct domain *d; u64 mfn, base, mask; u8 rights; };
+enum { VIEW_READ = 1, VIEW_WRITE = 2 };
+mfn_t p2m_view_find(struct p2m_view *w, gfn_t g, bool write);
+static inline mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write)
+{
+    if (likely((g.n & ~w->mask) == w->base && (w->rights & (write ? VIEW_WRITE : VIEW_READ))))
+        return MFN(w->mfn + (g.n & w->mask));
+    return p2m_view_find(w, g, write);
+}
 /* Highest gfn that was ever mapped. */
 gfn_t p2m_max_gfn(const struct domain *d);
 /* Change P2M_RAM <-> P2M_RAM_RO of one page (device model ROMs). */

@@ -13,6 +13,7 @@ struct p2m {
     u64 pool_pages, pool_used;      /* limit that was set, tables in use */
     u64 pool_floor, pool_committed; /* always kept committed; committed now: floor or use, whichever is more */
     u64 max_gfn;
+    u64 max_walked;                 /* no table or mapping lies in a root entry above this one's */
     bool dead;                      /* being destroyed: readers find nothing, nothing can be added */
     /* Foreign frames that left the tables while the IOMMU may still hold their translation: Linux unmaps page by
      * page, one IOMMU invalidation has to do for many. Bounded by number and by time. */

@@ -86,7 +86,8 @@ static void hold(struct domain *d, u64 gfn, mfn_t m)
 
     if (p->nr_held == HELD_MAX)
         p2m_drop_held(d);
-    if (p->nr_held == 0)
+    /* One that is still set from before only comes earlier; one that is just firing waits for our lock. */
+    if (!read_once(&p->held_timer.active))
         timer_set(&p->held_timer, now_ns() + HELD_NS);
     p->held[p->nr_held++] = m;
     p->held_gfns |= 1ULL << (gfn % 64);

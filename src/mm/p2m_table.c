@@ -123,6 +123,8 @@ u64 *p2m_walk(struct p2m *p, u64 gfn, unsigned level)
 {
     u64 *t = p->root;
 
+    if (gfn > p->max_walked)
+        p->max_walked = gfn;
     for (unsigned l = 4; ; l--) {
         u64 *pe = &t[gfn_index(gfn, l)];
         if (l == level)

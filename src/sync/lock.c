@@ -25,46 +25,63 @@ static const char *rank_name(const struct spinlock *l)
     return l->rank < RANK_NR && rank_names[l->rank] ? rank_names[l->rank] : "?";
 }
 
-/* Before waiting: an order violation must be told, not waited for. */
-static void check_order(const struct spinlock *l, bool nested)
+/* The list is kept in rank order (only spin_trylock() may take a lock below others), so its end is all that a lock
+ * about to be waited for has to be compared with. An order violation must be told, not waited for. */
+static __attribute__((noinline, cold)) void bad_order(const struct cpu *c, const struct spinlock *l)
 {
-    struct cpu *c = this_cpu();
-
-    if (!c)
-        return;
-    for (unsigned i = 0; i < c->nr_locks; i++) {
-        const struct spinlock *held = c->locks[i];
-        if (held == l)
+    for (unsigned i = 0; i < c->nr_locks; i++)
+        if (c->locks[i] == l)
             panic("lock %s taken twice\n", rank_name(l));
-        if (held->rank > l->rank || (held->rank == l->rank && !nested))
-            panic("lock %s taken while holding %s\n", rank_name(l), rank_name(held));
-    }
+    panic("lock %s taken while holding %s\n", rank_name(l), rank_name(c->locks[c->nr_locks - 1]));
 }
 
-static void note_taken(const struct spinlock *l)
+static inline void check_order(const struct spinlock *l, bool nested)
+{
+    const struct cpu *c = this_cpu();
+
+    if (unlikely(!c) || likely(!c->nr_locks))
+        return;
+    const struct spinlock *last = c->locks[c->nr_locks - 1];
+    if (likely(last->rank < l->rank))
+        return;
+    bool twice = false;
+    for (unsigned i = 0; i < c->nr_locks; i++)
+        twice |= c->locks[i] == l;
+    if (last->rank > l->rank || !nested || twice)
+        bad_order(c, l);
+}
+
+static inline void note_taken(const struct spinlock *l)
 {
     struct cpu *c = this_cpu();
 
-    if (!c)
+    if (unlikely(!c))
         return;
-    if (c->nr_locks == ARRAY_SIZE(c->locks))
+    if (unlikely(c->nr_locks == ARRAY_SIZE(c->locks)))
         panic("too many locks held\n");
-    c->locks[c->nr_locks++] = l;
+    unsigned i = c->nr_locks++;
+    for (; unlikely(i && c->locks[i - 1]->rank > l->rank); i--)
+        c->locks[i] = c->locks[i - 1];
+    c->locks[i] = l;
 }
 
-static void note_released(const struct spinlock *l)
+static inline void note_released(const struct spinlock *l)
 {
     struct cpu *c = this_cpu();
 
-    if (!c)
+    if (unlikely(!c))
         return;
-    for (unsigned i = c->nr_locks; i--; ) {
+    unsigned i = c->nr_locks;
+    if (likely(i && c->locks[i - 1] == l)) {
+        c->nr_locks = i - 1;
+        return;
+    }
+    while (i--)
         if (c->locks[i] == l) {
             for (c->nr_locks--; i < c->nr_locks; i++)
                 c->locks[i] = c->locks[i + 1];
             return;
         }
-    }
     panic("lock %s released but not held\n", rank_name(l));
 }
 
@@ -91,12 +108,18 @@ void assert_no_locks(void) {}
 void locks_dump(void) {}
 #endif
 
-static void lock_wait(struct spinlock *l)
+static __attribute__((noinline)) void wait_turn(struct spinlock *l, u32 ticket)
 {
-    u32 ticket = atomic_add(&l->word, TICKET) >> 16;
-
     while ((load_acquire(&l->word) & (TICKET - 1)) != ticket)
         cpu_relax();
+}
+
+static inline void lock_wait(struct spinlock *l)
+{
+    u32 w = atomic_add(&l->word, TICKET);
+
+    if (unlikely((w & (TICKET - 1)) != w >> 16))
+        wait_turn(l, w >> 16);
 }
 
 void spin_lock(struct spinlock *l)

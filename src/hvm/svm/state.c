@@ -6,12 +6,9 @@
 #include "cpu/x86.h"
 
 /* Order of enum SEG_*. */
-static struct vmcb_seg *seg_of(struct vmcb *b, unsigned seg)
-{
-    struct vmcb_seg *const t[SEG_NR] = { &b->es, &b->cs, &b->ss, &b->ds, &b->fs, &b->gs, &b->ldtr, &b->tr, &b->gdtr,
-                                         &b->idtr };
-    return t[seg];
-}
+#define AT(f) offsetof(struct vmcb, f)
+static const u16 seg_at[SEG_NR] = { AT(es), AT(cs), AT(ss), AT(ds), AT(fs), AT(gs), AT(ldtr), AT(tr), AT(gdtr), AT(idtr) };
+static struct vmcb_seg *seg_of(struct vmcb *b, unsigned seg) { return (struct vmcb_seg *)((char *)b + seg_at[seg]); }
 
 void svm_get_segment(struct vcpu *v, unsigned seg, struct segment *out)
 {
