@@ -26,12 +26,24 @@ static void report(const char *name)
 
 static void value(const char *name, u64 v) { print("VALUE %s|%lu\n", name, v); }
 
+/* For the profile of one operation (test/perf/count.c). Begins a block, since it follows a jump. */
+static const char *profiled = "";
+#define TOGGLE() __asm__ volatile("jmp 1f\n1: .byte 0x0f, 0x1f, 0x80; .ascii \"Prof\"; jmp 2f\n2:" ::: "memory")
+static bool same(const char *a, const char *b)
+{
+    while (*a && *a == *b) a++, b++;
+    return !*a && (!*b || *b == ';');
+}
+
 /* before, after: not counted. */
 #define MEASURE(name, before, stmt, after) do { \
+    bool profile_ = same(name, profiled); \
     for (int i_ = -WARM_UP; i_ < ROUNDS; i_++) { \
         nr = (unsigned)(i_ + WARM_UP); \
         before; \
+        if (profile_ && i_ == 10) TOGGLE(); \
         u64 t_ = rdtsc(); stmt; u64 e_ = rdtsc(); \
+        if (profile_ && i_ == 10) TOGGLE(); \
         after; \
         if (i_ >= 0) samples[i_] = e_ - t_ > empty ? e_ - t_ - empty : 0; \
     } \
@@ -345,17 +357,18 @@ static void balloon(const char *name, bool scattered)
     value(name, held() * PAGE / 1024);
 }
 
-static bool option(const char *word)
+static const char *option(const char *word)
 {
     const char *line = start_info->cmdline_paddr ? (const char *)start_info->cmdline_paddr : "";
     size_t n = strlen(word);
     for (; *line; line++)
-        if (!memcmp(line, word, n)) return true;
-    return false;
+        if (!memcmp(line, word, n)) return line + n;
+    return NULL;
 }
 
 void test_main(void)
 {
+    profiled = option("profile=") ?: "";
     value("memory held after boot, KiB", held() * PAGE / 1024);
     if (!option("memory-only")) {
         exits();

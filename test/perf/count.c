@@ -8,7 +8,9 @@
  * Time is cut into windows of 20,000 instructions. A window is waiting if it has few different code blocks and one
  * of them has what loops that wait have: RDTSC, PAUSE, IN, or a read of a timer's register page (which cannot be
  * seen in the code, so HPET loops count only with PAUSE or RDTSC). Test kernels begin with the instruction MARK.
- * out gets: total, waited (instructions from entry to MARK). profile gets "address instructions" of every block.
+ * out gets: total, waited (instructions from entry to MARK). profile gets "address instructions slow" of every block;
+ * with profile_after=1 those between pairs of the instruction TOGGLE (`profile=<operation>` on the bench kernel's command
+ * line puts them around one operation).
  *
  * Debian has no package with qemu-plugin.h; these are the declarations that are used (QEMU 7.2, plugin API 1).
  */
@@ -36,6 +38,7 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t, const struct qemu_info_t *, int, char **);
 
 static const unsigned char MARK[] = { 0x0f, 0x1f, 0x80, 'H', 'e', 'l', 'i' };   /* nopl 0x696c6548(%rax) */
+static const unsigned char TOGGLE[] = { 0x0f, 0x1f, 0x80, 'P', 'r', 'o', 'f' };
 #define WINDOW 20000
 #define FEW_BLOCKS 16
 
@@ -43,13 +46,25 @@ struct block {
     struct block *next;
     uint64_t addr, count, window;
     unsigned insns;
-    bool slow, mark;                /* has RDTSC, PAUSE or IN; begins with MARK */
+    bool slow, mark, toggle;        /* has RDTSC, PAUSE or IN; begins with MARK or TOGGLE */
 };
 static struct block *all;
 static uint64_t entry, total, waited, in_window, window = 1;
 static unsigned distinct;
-static bool running, done, window_slow;
+static bool running, done, window_slow, profile_after, toggled;
 static const char *out_file, *profile_file;
+
+static void write_profile(void)
+{
+    FILE *f = profile_file ? fopen(profile_file, "w") : NULL;
+
+    if (!f)
+        return;
+    for (struct block *b = all; b; b = b->next)
+        if (b->count)
+            fprintf(f, "%" PRIx64 " %" PRIu64 " %d\n", b->addr, b->count * b->insns, b->slow);
+    fclose(f);
+}
 
 static void report(void)
 {
@@ -59,13 +74,10 @@ static void report(void)
         fprintf(f, "%" PRIu64 " %" PRIu64 "\n", total, waited);
         fclose(f);
     }
-    f = profile_file ? fopen(profile_file, "w") : NULL;
-    if (f) {
-        for (struct block *b = all; b; b = b->next)
-            if (b->count)
-                fprintf(f, "%" PRIx64 " %" PRIu64 " %d\n", b->addr, b->count * b->insns, b->slow);
-        fclose(f);
-    }
+    if (!profile_after)
+        write_profile();
+    for (struct block *b = all; profile_after && b; b = b->next)
+        b->count = 0;
 }
 
 static void executed(unsigned cpu, void *arg)
@@ -73,6 +85,16 @@ static void executed(unsigned cpu, void *arg)
     struct block *b = arg;
 
     (void)cpu;
+    if (profile_after && done) {
+        if (b->toggle) {
+            toggled = !toggled;
+            if (!toggled)
+                write_profile();
+        } else if (toggled) {
+            b->count++;
+        }
+        return;
+    }
     if (!running) {
         if (done || b->addr != entry)
             return;
@@ -123,12 +145,14 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         const unsigned char *c = qemu_plugin_insn_data(insn);
         size_t n = qemu_plugin_insn_size(insn);
         b->slow |= is_slow(c, n);
-        if (i == 0 && n == sizeof(MARK) && !memcmp(c, MARK, n))
-            b->mark = true;
+        if (i == 0 && n == sizeof(MARK)) {
+            b->mark = !memcmp(c, MARK, n);
+            b->toggle = !memcmp(c, TOGGLE, n);
+        }
     }
     b->next = all;
     all = b;
-    if (!done)
+    if (!done || profile_after)
         qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, QEMU_PLUGIN_CB_NO_REGS, b);
 }
 
@@ -142,6 +166,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int
             out_file = argv[i] + 4;
         else if (!strncmp(argv[i], "profile=", 8))
             profile_file = argv[i] + 8;
+        else if (!strcmp(argv[i], "profile_after=1"))
+            profile_after = true;
     }
     if (!entry || !out_file)
         return -1;
