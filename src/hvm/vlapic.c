@@ -202,7 +202,7 @@ static const struct lapic_reg regs[AR_NR] = {
     [AR_EOI]     = { XW | X2W, 0, 0, write_eoi },
     [AR_LDR]     = { XR | XW | X2R, 0xff000000 },
     [AR_DFR]     = { XR | XW, 0xf0000000, 0, write_dfr },
-    [AR_SVR]     = { XR | XW | X2R | X2W, 0x3ff, 0x200, write_svr },
+    [AR_SVR]     = { XR | XW | X2R | X2W, 0x3ff, 0, write_svr },
     [AR_ISR ... AR_IRR + 7] = { XR | X2R },
     [AR_ESR]     = { XR | XW | X2R | X2W, 0, 0, write_esr },
     [AR_ICR]     = { XR | XW | X2R | X2W, ICR_VALID, 0, write_icr },
@@ -261,8 +261,8 @@ bool lapic_x2_readable(unsigned reg)
 
 bool lapic_x2_writable(unsigned reg, u32 *reserved)
 {
-    /* Delivery status of LVT entries is read-only, not reserved. */
-    *reserved = ~(regs[reg].writable & ~regs[reg].x2_reserved) & ~(regs[reg].access & LVT ? 0x1000u : 0);
+    /* Delivery status and remote IRR of LVT entries are read-only, not reserved. */
+    *reserved = ~(regs[reg].writable & ~regs[reg].x2_reserved) & ~(regs[reg].access & LVT ? 0x5000u : 0);
     return regs[reg].access & X2W;
 }
 
