@@ -13,11 +13,13 @@ static void copy_piece(mfn_t m, unsigned off, void *buf, size_t n, bool write)
 {
     char *p = frame_map(m);
 
-    hook_point(p + off);
-    if (write)
+    if (write) {
+        hook_point(p + off);
         memcpy(p + off, buf, n);
-    else
+    } else {
+        hook_read(p + off);
         memcpy(buf, p + off, n);
+    }
     barrier();
     frame_unmap(p);
 }

@@ -58,17 +58,20 @@ void assert_no_locks(void);
 /* Print the locks this CPU holds (panic). */
 void locks_dump(void);
 
-/* The hosted build may switch threads (interleaver) or count here; nothing on the bare machine. */
+/* The hosted build may switch threads (interleaver) or count here, before a write and before what only reads;
+ * nothing on the bare machine. */
 #ifdef HOSTED
 void hook_point(const void *addr);
+void hook_read(const void *addr);
 #else
 static inline void hook_point(const void *addr) { (void)addr; }
+static inline void hook_read(const void *addr) { (void)addr; }
 #endif
 
 /* Single, untorn accesses to memory that others change; the compiler can neither repeat nor split them. */
-#define read_once(p)      ({ hook_point(p); *(const volatile __typeof__(*(p)) *)(p); })
+#define read_once(p)      ({ hook_read(p); *(const volatile __typeof__(*(p)) *)(p); })
 #define write_once(p, v)  do { hook_point(p); *(volatile __typeof__(*(p)) *)(p) = (v); } while (0)
-#define load_acquire(p)   ({ hook_point(p); __atomic_load_n(p, __ATOMIC_ACQUIRE); })
+#define load_acquire(p)   ({ hook_read(p); __atomic_load_n(p, __ATOMIC_ACQUIRE); })
 #define store_release(p, v) do { hook_point(p); __atomic_store_n(p, v, __ATOMIC_RELEASE); } while (0)
 /* Sequentially consistent read-modify-write; each returns the OLD value. */
 #define atomic_add(p, v)  ({ hook_point(p); __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST); })

@@ -16,6 +16,7 @@ struct cpu *cpus[NR_CPUS];
 unsigned nr_cpus;
 __thread struct cpu *this_cpu_ptr;
 void (*fake_hook)(const void *addr);
+__thread bool fake_hook_reads;
 
 static struct cpu cpu_data[NR_CPUS];
 static unsigned fail_countdown;
@@ -30,6 +31,13 @@ void hook_point(const void *addr)
 {
     if (fake_hook)
         fake_hook(addr);
+}
+
+void hook_read(const void *addr)
+{
+    fake_hook_reads = true;
+    hook_point(addr);
+    fake_hook_reads = false;
 }
 
 void fake_fail_at(unsigned k)

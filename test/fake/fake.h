@@ -75,6 +75,7 @@ void fake_interrupt(unsigned vector);
 
 /* ---- hook points (sync/sync.h) ---- */
 extern void (*fake_hook)(const void *addr);     /* NULL: none */
+extern __thread bool fake_hook_reads;           /* in the hook: what follows only reads */
 
 /* ---- vendor back end `fake` ---- */
 extern const struct hvm_ops fake_hvm_ops;

@@ -9,6 +9,7 @@ unsigned nr_cpus = 1;
 __thread struct cpu *this_cpu_ptr;
 static struct cpu alone_cpu;
 void hook_point(const void *addr) {}
+void hook_read(const void *addr) {}
 
 static void alone_start(void)
 {
