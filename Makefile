@@ -20,7 +20,7 @@ CSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.c))
 SSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.S))
 OBJ := $(patsubst src/%.c,$(B)/bare/%.o,$(CSRC)) $(patsubst src/%.S,$(B)/bare/%.S.o,$(SSRC))
 
-.PHONY: all clean unit compile test test-all run setup images bench bench-stock doc
+.PHONY: all clean unit hosted-flags compile test test-all run setup images bench bench-stock doc
 all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
@@ -110,6 +110,9 @@ $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka $(UNIT_LIBS)
 $(B)/unit/test_emulate: UNIT_LIBS := $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
 $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
+# For test/mutations.
+hosted-flags:
+	@echo $(CC) $(HFLAGS)
 unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 

@@ -82,7 +82,8 @@ def main():
     t0 = time.monotonic()
     if not o.keyword:
         print("== hosted tests", flush=True)
-        hosted(totals, sorted(f for f in (BUILD / "unit").iterdir() if os.access(f, os.X_OK) and f.is_file() and not f.suffix))
+        hosted(totals, sorted(f for f in (BUILD / "unit").iterdir() if os.access(f, os.X_OK) and f.is_file() and not f.suffix) +
+               [TOP / "test/mutations/mutations.py"])
     if not o.hosted:
         print("== booted tests", flush=True)
         booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword)

@@ -5,13 +5,15 @@
     tools/xsa.py            check the list and write the page (make doc)
     tools/xsa.py --check    check the list and that the page is up to date
 
-The check: every test that a row names exists, every file it names exists, and a row without tests says why.
+The check: every test that a row names exists, every file it names exists, a row without tests says why, and for every
+row of part 1 there is a weakened build that the tests must notice (test/mutations).
 Names of tests: unit/PROGRAM:function (test/unit), guest/KERNEL:function (test/guest, booted), boot/FILE:function and
 system/FILE:function (pytest)."""
 import functools
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
@@ -44,9 +46,23 @@ def test_problem(name):
     return None if re.search(pattern.format(m[3]), source, re.M) else f"is not in {path.format(m[2])}"
 
 
+@functools.lru_cache(None)
+def mutations(xsa):
+    """What was weakened, for this advisory."""
+    every = tomllib.loads(text("test/mutations/mutations.toml"))["mutation"]
+    return [m for m in every if m["name"].startswith(f"xsa_{xsa}_")]
+
+
 def problems(data):
     seen = set()
     for r in data["rows"]:
+        for m in [m for n in r["xsa"] for m in mutations(n)]:
+            for t in [m["tests"]] if isinstance(m["tests"], str) else m["tests"]:
+                why = test_problem("unit/" + t)
+                if why:
+                    yield f"mutation {m['name']}: test {t} {why}"
+        if r["part"] == 1 and r["tests"] and not mutations(r["xsa"][0]):
+            yield f"XSA-{r['xsa'][0]}: no weakened build in test/mutations/mutations.toml"
         who = "XSA-" + ",".join(map(str, r["xsa"]))
         if set(r) - KEYS or not r["title"] or not r["applies"]:
             yield f"{who}: unknown or empty keys"
@@ -100,7 +116,10 @@ def page(data):
                 f"{advisory(r['xsa'][0])}, {', '.join(r['cve'])}. Applies: {r['applies']}. Invariants: {', '.join(r['invariants']) or '-'}.",
                 "", r["why"], "", "Code: " + ", ".join(f"`{c}`" for c in r["code"]) + ".", ""]
         out += ["Tests: " + (", ".join(f"`{t}`" for t in r["tests"]) or "none") + "."]
-        out += ([f"Open: {r['open']}."] if r.get("open") else []) + [""]
+        if mutations(r["xsa"][0]):
+            out += ["", "Weakened builds that these tests must notice: " +
+                    "; ".join(m["what"] for m in mutations(r["xsa"][0])) + "."]
+        out += (["", f"Open: {r['open']}."] if r.get("open") else []) + [""]
     out += ["## Part 2: others", ""]
     group = None
     for r in rows:

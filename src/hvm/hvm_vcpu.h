@@ -52,6 +52,8 @@ void xstate_boot(void);             /* per host: which components are switched, 
 void xstate_boot_ap(void);
 size_t xstate_area_size(void);
 u64 xstate_host_mask(void);
+/* Of the components that a CPU has, those that are switched. */
+u64 xstate_switched(u64 cpu_mask);
 void *xstate_alloc(void);
 void xstate_reset(void *area);
 /* Registers <- area, and back; switches XCR0 between the host's full mask and the guest's. */

@@ -52,13 +52,17 @@ static void read_host(struct cpu_policy *p)
 enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4, XCR0_AVX512 = 0xe0, XCR0_PKRU = 0x200 };
 #define XSTATE_MIN 576u         /* legacy area and header */
 
+/* Features with registers of their own, and the components of these. */
+static const struct { u16 feature; u16 state; } with_state[] = {
+    { XEN_X86_FEATURE_AVX, XCR0_AVX }, { XEN_X86_FEATURE_AVX512F, XCR0_AVX512 }, { XEN_X86_FEATURE_PKU, XCR0_PKRU },
+};
+
 static u64 xcr0_of_features(const struct cpu_policy *p)
 {
     if (!policy_feature(p, XEN_X86_FEATURE_XSAVE)) return 0;
     u64 x = XCR0_X87 | XCR0_SSE;
-    if (policy_feature(p, XEN_X86_FEATURE_AVX)) x |= XCR0_AVX;
-    if (policy_feature(p, XEN_X86_FEATURE_AVX512F)) x |= XCR0_AVX512;
-    if (policy_feature(p, XEN_X86_FEATURE_PKU)) x |= XCR0_PKRU;
+    for (unsigned i = 0; i < ARRAY_SIZE(with_state); i++)
+        if (policy_feature(p, with_state[i].feature)) x |= with_state[i].state;
     return x;
 }
 
@@ -80,7 +84,7 @@ static u64 xcr0_max(const struct cpu_policy *p)
 static void fix_xstate(struct cpu_policy *p)
 {
     const struct cpuid_leaf *host_x = system_policy[POLICY_HOST].xstate;
-    u64 host_mask = xcr0_max(&system_policy[POLICY_HOST]);
+    u64 host_mask = xstate_switched(xcr0_max(&system_policy[POLICY_HOST]));
     u64 x = xcr0_of_features(p) & host_mask;
     u32 da1 = p->xstate[1].a;
     memset(p->xstate, 0, sizeof(p->xstate));
@@ -89,6 +93,15 @@ static void fix_xstate(struct cpu_policy *p)
     p->xstate[1].a = da1;
     for (unsigned i = 2; i < POLICY_XSTATE; i++)
         if (x >> i & 1) p->xstate[i] = (struct cpuid_leaf){ host_x[i].a, host_x[i].b, host_x[i].c & 2, 0 };
+}
+
+/* Registers can be used without their bit in XCR0 (PKRU): what is not switched is not offered (I-9, XSA-220). */
+static void drop_unswitched(struct cpu_policy *p)
+{
+    u64 switched = xstate_switched(xcr0_max(p));
+    for (unsigned i = 0; i < ARRAY_SIZE(with_state); i++)
+        if (with_state[i].state & ~switched)
+            *policy_word(p, with_state[i].feature / 32) &= ~(1u << with_state[i].feature % 32);
 }
 
 /* ---- making the leaves of a guest policy agree ---- */
@@ -167,6 +180,7 @@ static void build_guest(struct cpu_policy *p, bool all)
     limits.ext[0].a = MIN(limits.ext[0].a, amd ? 0x80000021u : 0x80000008u);
     limits.feat[0].a = MIN(limits.feat[0].a, (u32)POLICY_FEAT - 1);
     limits.ext[8].a = (limits.ext[8].a & ~0xffu) | MIN(limits.ext[8].a & 0xff, phys_bits_limit);
+    drop_unswitched(&limits);
     *p = limits;
     policy_mask_features(p, all);
     fix_policy(p, &limits);

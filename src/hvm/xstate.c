@@ -19,6 +19,13 @@ static size_t area_size = XSTATE_LEGACY;
 u64 xstate_host_mask(void) { return host_mask ? host_mask : 3; }
 size_t xstate_area_size(void) { return area_size; }
 
+u64 xstate_switched(u64 cpu_mask)
+{
+    u64 m = cpu_mask & XSTATE_KNOWN;
+    bool avx512 = (m & 0xe0) == 0xe0 && (m & 4);        /* comes in three parts, with AVX, or not at all */
+    return avx512 ? m : m & ~0xe0ULL;
+}
+
 #ifdef HOSTED
 void xstate_boot(void) {}
 void xstate_boot_ap(void) {}
@@ -42,9 +49,7 @@ void xstate_boot(void)
         return;
     }
     cpuid(0xd, 0, r);
-    host_mask = (((u64)r[3] << 32) | r[0]) & XSTATE_KNOWN;
-    if ((host_mask & 0xe0) != 0xe0) host_mask &= ~0xe0ULL;      /* AVX-512 comes in three parts or not at all */
-    if (!(host_mask & 4)) host_mask &= ~0xe0ULL;
+    host_mask = xstate_switched((u64)r[3] << 32 | r[0]);
     xstate_boot_ap();
     cpuid(0xd, 0, r);               /* EBX: size for the features enabled in XCR0 */
     area_size = MAX((size_t)r[1], (size_t)XSTATE_LEGACY);

@@ -2,6 +2,8 @@
 /* CPU policies: masks, CPUID of a vCPU, the toolstack's flow at domain creation, hostile leaves. */
 #include "call_env.h"
 #include "cpu/cpu.h"
+#include "hvm/policy_private.h"
+#include "hvm/hvm_vcpu.h"
 
 #define HAS(r, f) ((r) >> (XEN_X86_FEATURE_##f % 32) & 1)
 
@@ -273,6 +275,43 @@ static void test_random_policies(void **state)
     }
 }
 
+/* XSA-220: hosts with any set of state components; whatever a guest is offered is switched. */
+static u64 host_xcr0;
+static void all_features(u32 leaf, u32 sub, struct cpuid_regs *r)
+{
+    if (leaf == 1) r->c = ~0u;
+    if (leaf == 7 && !sub) *r = (struct cpuid_regs){ r->a, ~0u, ~0u, ~0u };
+    if (leaf == 0xd && !sub) *r = (struct cpuid_regs){ (u32)host_xcr0, 0x2000, 0x2000, (u32)(host_xcr0 >> 32) };
+    if (leaf == 0xd && sub > 1 && sub < 63) *r = (struct cpuid_regs){ 64, 576 + 64 * sub, 0, 0 };
+}
+
+static void test_exposed_is_switched(void **state)
+{
+    static const struct { unsigned feature; u64 state; } needs[] = {
+        { XEN_X86_FEATURE_AVX, 4 }, { XEN_X86_FEATURE_MPX, 0x18 }, { XEN_X86_FEATURE_AVX512F, 0xe0 },
+        { XEN_X86_FEATURE_PKU, 0x200 }, { XEN_X86_FEATURE_CET_SS, 0x1800 }, { XEN_X86_FEATURE_CET_IBT, 0x1800 },
+        { XEN_X86_FEATURE_LWP, 1ULL << 62 }, { 9 * 32 + 22, 0x60000 } /* AMX-BF16 */, { 9 * 32 + 24, 0x60000 },
+    };
+    static const u64 hosts[] = { ~0ULL, 0x2e7, 0x207, 0xe7, 7, 3, 0x263, 0x203, 0x67 };
+    fake_cpuid_hook = all_features;
+    for (unsigned k = 0; k < 200; k++) {
+        host_xcr0 = k < ARRAY_SIZE(hosts) ? hosts[k] : rnd() | 3;
+        u64 on = xstate_switched(host_xcr0);
+        assert_false(on & ~host_xcr0);
+        policy_init();
+        for (unsigned i = POLICY_HVM_MAX; i <= POLICY_HVM_DEFAULT; i++) {
+            const struct cpu_policy *p = policy_system(i);
+            assert_false((p->xstate[0].a | (u64)p->xstate[0].d << 32) & ~on);
+            for (unsigned n = 0; n < ARRAY_SIZE(needs); n++)
+                assert_false(policy_feature(p, needs[n].feature) && needs[n].state & ~on);
+        }
+        if (host_xcr0 == ~0ULL)
+            assert_true(policy_feature(policy_system(POLICY_HVM_MAX), XEN_X86_FEATURE_PKU) && (on & 0x200));
+    }
+    fake_cpuid_hook = NULL;
+    policy_init();
+}
+
 /* ---- an Intel host ---- */
 static void intel(u32 leaf, u32 sub, struct cpuid_regs *r)
 {
@@ -304,7 +343,8 @@ int main(void)
 {
     const struct CMUnitTest t[] = {
         T(test_hypervisor_leaves), T(test_basic), T(test_extended), T(test_xstate), T(test_serialise),
-        T(test_bad_leaves), T(test_create_flow), T(test_refusals), T(test_random_policies), T(test_intel),
+        T(test_bad_leaves), T(test_create_flow), T(test_refusals), T(test_random_policies),
+        T(test_exposed_is_switched), T(test_intel),
     };
     return cmocka_run_group_tests(t, env_setup, NULL);
 }

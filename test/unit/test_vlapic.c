@@ -213,6 +213,11 @@ static void xsa462_variants(void **state)
     assert_int_equal(esr(V0), 0x20);
     assert_int_equal(taken(V1, 0x44), 1);
     assert_int_equal(esr(V1), 0x40);
+    wr(V0, 0x370, 0x0f);
+    icr(V0, 2, 0x0f);                                   /* the sender's own error vector is illegal: it says so */
+    assert_int_equal(esr(V0), 0x60);
+    assert_int_equal(esr(V1), 0x40);
+    wr(V0, 0x370, 0x10000);
     icr(V0, 2, 0x10f);                                  /* lowest priority */
     assert_int_equal(esr(V0), 0x20);
     assert_int_equal(esr(V1), 0x40);
