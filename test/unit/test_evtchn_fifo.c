@@ -301,7 +301,7 @@ static void il_check(void *arg)
 }
 static void test_race_consume(void **state)
 {
-    struct interleave il = { 3, { act_guest, act_send_a, act_send_b }, il_setup, il_check, NULL, 2, 1500 };
+    struct interleave il = { 3, { act_guest, act_send_a, act_send_b }, il_setup, il_check, NULL, 2, 400 };
     assert_true(interleave_explore(&il) > 50);
 }
 
@@ -331,7 +331,7 @@ static void il_check_one(void *arg)
 }
 static void test_race_mask(void **state)
 {
-    struct interleave il = { 2, { act_mask, act_send_one }, il_setup, il_check_one, NULL, 3, 1500 };
+    struct interleave il = { 2, { act_mask, act_send_one }, il_setup, il_check_one, NULL, 3, 400 };
     assert_true(interleave_explore(&il) > 50);
 }
 
@@ -381,12 +381,12 @@ static void sw_check(void *arg)
 }
 static void test_race_switch(void **state)
 {
-    struct interleave il = { 2, { act_send_unlocked, act_switch }, sw_setup, sw_check, NULL, 2, 1500 };
+    struct interleave il = { 2, { act_send_unlocked, act_switch }, sw_setup, sw_check, NULL, 2, 400 };
     assert_true(interleave_explore(&il) > 20);
 }
 static void test_race_expand(void **state)
 {
-    struct interleave il = { 2, { act_send_unlocked, act_expand }, ex_setup, ex_check, NULL, 1, 1500 };
+    struct interleave il = { 2, { act_send_unlocked, act_expand }, ex_setup, ex_check, NULL, 1, 400 };
     assert_true(interleave_explore(&il) > 20);
 }
 
@@ -428,7 +428,7 @@ static void rs_check(void *arg)
 }
 static void test_race_reset(void **state)
 {
-    struct interleave il = { 2, { act_use, act_reset }, rs_setup, rs_check, NULL, 2, 1200 };
+    struct interleave il = { 2, { act_use, act_reset }, rs_setup, rs_check, NULL, 2, 400 };
     assert_true(interleave_explore(&il) > 100);
 }
 

@@ -85,7 +85,7 @@ static void x1_check(void *arg)
 }
 static void test_x1(void **state)
 {
-    struct interleave il = { 3, { x1_unmap1, x1_unmap2, x1_observe }, x1_setup, x1_check, NULL, 2, 1200 };
+    struct interleave il = { 3, { x1_unmap1, x1_unmap2, x1_observe }, x1_setup, x1_check, NULL, 2, 400 };
     assert_true(interleave_explore(&il) > 100);
 }
 
@@ -108,7 +108,7 @@ static void x2_check(void *arg)
 }
 static void test_x2(void **state)
 {
-    struct interleave il = { 2, { x1_unmap1, x2_b }, x2_setup, x2_check, NULL, 3, 1200 };
+    struct interleave il = { 2, { x1_unmap1, x2_b }, x2_setup, x2_check, NULL, 3, 400 };
     assert_true(interleave_explore(&il) > 50);
 }
 
@@ -149,7 +149,7 @@ static void mu_check(void *arg)
 }
 static void test_map_unmap(void **state)
 {
-    struct interleave il = { 2, { x1_unmap1, mu_map }, x2_setup, mu_check, NULL, 3, 1200 };
+    struct interleave il = { 2, { x1_unmap1, mu_map }, x2_setup, mu_check, NULL, 3, 400 };
     assert_true(interleave_explore(&il) > 50);
 }
 
@@ -183,7 +183,7 @@ static void cp_check(void *arg)
 }
 static void test_copy_copy(void **state)
 {
-    struct interleave il = { 3, { cp_a, cp_b, cp_owner }, cp_setup, cp_check, NULL, 2, 1200 };
+    struct interleave il = { 3, { cp_a, cp_b, cp_owner }, cp_setup, cp_check, NULL, 2, 400 };
     assert_true(interleave_explore(&il) > 100);
 }
 
