@@ -49,6 +49,7 @@ static void wr(unsigned reg, u32 v)
 }
 
 void lapic_eoi(void) { wr(REG_EOI, 0); }
+void lapic_recheck(void) { wr(REG_TPR, 0); }
 u32 lapic_id(void) { return lapic_x2apic ? rd(REG_ID) : rd(REG_ID) >> 24; }
 u32 lapic_max_id(void) { return 254; }  /* IO-APIC and MSI messages have 8 bits without interrupt remapping */
 bool lapic_has_deadline(void) { return cpu_has(FEAT_TSC_DEADLINE); }

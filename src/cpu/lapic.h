@@ -7,6 +7,8 @@
 void lapic_init(void);
 void lapic_init_ap(void);
 void lapic_eoi(void);
+/* Write the TPR, which is always 0, once more: the local APIC looks again at what is pending. */
+void lapic_recheck(void);
 u32 lapic_id(void);
 extern bool lapic_x2apic;
 /* Highest APIC id that IPIs and messages can reach in this mode. */

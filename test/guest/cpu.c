@@ -7,7 +7,14 @@ const char test_name[] = "cpu";
 static volatile unsigned ticks, nmis, dbs, nested;
 static volatile u64 db_dr6;
 
-static void on_timer(struct frame *f) { ticks++; mmio_write(LAPIC + 0xb0, 0); }
+extern const char the_hlt[];
+static volatile unsigned before_hlt;
+static void on_timer(struct frame *f)
+{
+    ticks++;
+    before_hlt += f->rip == (u64)the_hlt;
+    mmio_write(LAPIC + 0xb0, 0);
+}
 static void on_nmi(struct frame *f)
 {
     nmis++;
@@ -225,12 +232,47 @@ static void test_mmio(void)
     expect_eq(mmio_read(LAPIC + 0x30) & 0xff, 0x14);
 }
 
+/* STI holds interrupts back until the next instruction is done: none may come between it and HLT, however the
+ * ticks fall. Ticks go on, so an interrupt at the wrong place shows as a count, not as a hang. */
+static void test_sti_hlt(void)
+{
+    mmio_write(LAPIC + 0x3e0, 0xb);
+    mmio_write(LAPIC + 0x320, 0x20000 | 0x40);      /* periodic */
+    mmio_write(LAPIC + 0x380, 40000);
+    before_hlt = 0;
+    for (unsigned i = 0; i < 12000; i++) {
+        __asm__ volatile("cli");
+        for (volatile unsigned n = i * 7 % 400; n; n--) ;
+        __asm__ volatile("sti\n.global the_hlt\nthe_hlt: hlt" ::: "memory");
+    }
+    mmio_write(LAPIC + 0x380, 0);
+    __asm__ volatile("cli");
+    expect_eq(before_hlt, 0);
+}
+
+/* Many entries with an interrupt window asked for, under a fast timer of the hypervisor: ticks must go on. */
+static void test_window(void)
+{
+    u32 r[4];
+    cli();
+    mmio_write(LAPIC + 0x320, 0x20000 | 0x40);
+    mmio_write(LAPIC + 0x380, 40000);
+    for (unsigned i = 0; i < 60000; i++) cpuid(0, 0, r);
+    sti();
+    for (volatile unsigned i = 0; i < 1000000; i++) ;
+    ticks = 0;
+    for (volatile unsigned i = 0; i < 10000000 && !ticks; i++) ;
+    cli();
+    expect_eq(ticks > 0, 1);
+    mmio_write(LAPIC + 0x380, 0);
+}
+
 void test_main(void)
 {
     struct { const char *name; void (*fn)(void); } const t[] = {
         { "faults", test_faults }, { "cr", test_cr }, { "msr", test_msr }, { "string I/O", test_string_io },
         { "timer", test_timer }, { "nmi", test_nmi }, { "debug", test_debug }, { "xsave", test_xsave },
-        { "mmio", test_mmio },
+        { "mmio", test_mmio }, { "sti; hlt", test_sti_hlt }, { "window", test_window },
     };
     for (unsigned i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
         unsigned before = failures;

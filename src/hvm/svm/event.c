@@ -63,9 +63,24 @@ bool svm_event_queued(struct vcpu *v)
     return svm_vcpu(v)->event | svm_vcpu(v)->deferred;
 }
 
+/*
+ * STI; HLT with an interrupt pending: the HLT that the shadow covers would end at once, so it is skipped and the
+ * interrupt injected behind it. That saves the window exit, and it keeps the guest's "check, then halt" whole where
+ * VMRUN drops the shadow, as QEMU 7.2's does: the interrupt would come before the HLT and its wake-up be slept over.
+ */
+static bool end_hlt(struct vcpu *v)
+{
+    static const u8 hlt = 0xf4;
+    const struct svm_vcpu *s = svm_vcpu(v);
+    if (s->event || s->vmcb->cpl || emul_insn_len(v, &hlt, 1) != 1) return false;
+    svm_skip(v, 1);
+    return !s->event;               /* not when TF makes it trap */
+}
+
 bool svm_intr_open(struct vcpu *v)
 {
-    return (v->regs.rflags & RFLAGS_IF) && !(svm_vcpu(v)->vmcb->intr_shadow & 1);
+    if (!(v->regs.rflags & RFLAGS_IF)) return false;
+    return likely(!(svm_vcpu(v)->vmcb->intr_shadow & 1)) || end_hlt(v);
 }
 
 bool svm_nmi_open(struct vcpu *v)

@@ -3,11 +3,28 @@
 #include "hvm/svm/svm.h"
 #include "hvm/vlapic.h"
 #include "cpu/cpu.h"
+#include "cpu/lapic.h"
 #include "cpu/spec.h"
 #include "cpu/x86.h"
 
 u32 svm_features;
 static u32 nr_asids;
+
+/*
+ * QEMU's VMRUN with V_IRQ set (7.2: helper_vmrun) modifies the word of pending interrupts without its lock and
+ * now and then wipes out a physical interrupt that arrives at that moment: it stays in the local APIC's IRR for
+ * ever. No such harm on hardware; there this stays off.
+ */
+static bool virq_loses_irq;
+
+static bool is_qemu_tcg(void)
+{
+    u32 r[4];
+    cpuid(1, 0, r);
+    if (!(r[2] >> 31)) return false;
+    cpuid(0x40000000, 0, r);
+    return !memcmp(&r[1], "TCGTCGTCGTCG", 12);
+}
 
 static const struct { u32 bit; const char *name; } feature_names[] = {
     { SVMF_NRIPS, "next-RIP save" }, { SVMF_DECODE, "decode assists" }, { SVMF_FLUSH_ASID, "flush by ASID" },
@@ -60,6 +77,8 @@ static int svm_cpu_up(void)
         nr_asids = asids;
         if (!svm_msrpm_init()) return -ENOMEM;
         log_features();
+        virq_loses_irq = is_qemu_tcg();
+        if (virq_loses_irq) printk(LOG_INFO, "SVM: emulated by QEMU: pending interrupts are looked at again after window exits\n");
     } else if (svm_features & ~features) {
         printk(LOG_ERR, "CPU %u: SVM features %#x, boot CPU has %#x\n", c->id, features, svm_features);
         return -ENODEV;
@@ -156,6 +175,7 @@ static void svm_enter(struct vcpu *v)
     if (swap_spec) wrmsr(MSR_SPEC_CTRL, sc->spec_ctrl);
 
     store_release(&c->in_guest, 0);
+    if (unlikely(s->window) && virq_loses_irq) lapic_recheck();
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;
