@@ -93,10 +93,25 @@ int table_split(struct iommu_domain *t, u64 dfn)
     return rc == -ENOENT ? 0 : rc;
 }
 
-bool table_unmap(struct iommu_domain *t, u64 dfn)
+/* Level 1 entry of dfn, which a larger page maps now; NULL if there is no memory for the split. */
+static __attribute__((noinline)) u64 *small_entry(struct iommu_domain *t, u64 dfn)
 {
     u64 *e;
-    if (walk(t, dfn, 1, false, &e) || !(*e & PTE_P)) return false;
+    return walk(t, dfn, 1, false, &e) ? NULL : e;
+}
+
+bool table_unmap(struct iommu_domain *t, u64 dfn)
+{
+    u64 *table = t->root, *e = &table[index_at(dfn, TABLE_LEVELS)];
+    unsigned l;
+#pragma GCC unroll 3
+    for (l = TABLE_LEVELS; l > 1; l--) {
+        if (!is_table(*e)) break;
+        table = table_of(*e);
+        e = &table[index_at(dfn, l - 1)];
+    }
+    if (!(*e & PTE_P)) return false;
+    if (unlikely(l > 1) && !(e = small_entry(t, dfn))) return false;
     store_release(e, 0);
     return true;
 }
