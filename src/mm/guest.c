@@ -8,19 +8,24 @@
 #include "hvm/hvm.h"
 #include "mm/walk.h"
 
+static inline void copy_bytes(char *p, void *buf, size_t n, bool write)
+{
+    if (write) {
+        hook_point(p);
+        memcpy(p, buf, n);
+    } else {
+        hook_read(p);
+        memcpy(buf, p, n);
+    }
+    barrier();
+}
+
 /* One piece within a page; frame found, d's section open. */
 static void copy_piece(mfn_t m, unsigned off, void *buf, size_t n, bool write)
 {
     char *p = frame_map(m);
 
-    if (write) {
-        hook_point(p + off);
-        memcpy(p + off, buf, n);
-    } else {
-        hook_read(p + off);
-        memcpy(buf, p + off, n);
-    }
-    barrier();
+    copy_bytes(p + off, buf, n, write);
     frame_unmap(p);
 }
 
@@ -43,35 +48,48 @@ static int copy_gpa(struct domain *d, gpa_t gpa, void *buf, size_t len, bool wri
     return 0;
 }
 
-static int copy_linear(struct vcpu *v, gva_t va, void *buf, size_t len, bool write)
+/* One piece within a page. */
+static inline bool copy_at(struct domain *d, const struct paging_state *ps, gva_t va, void *buf, size_t n, bool write)
 {
-    struct paging_state ps;
+    const struct domain *prev = p2m_enter(d);
+    struct p2m_view w = { .d = d };
+    char *p = NULL;
+    gpa_t gpa;
+    u32 pfec;
 
-    if (!len)
-        return 0;
-    if (va + len - 1 < va)
+    if (likely(!walk_guest(&w, ps, va, write ? GW_WRITE : 0, &gpa, &pfec)))
+        p = p2m_view(&w, gpa, write);
+    if (likely(p))
+        copy_bytes(p, buf, n, write);
+    p2m_exit(prev);
+    return p;
+}
+
+static __attribute__((noinline)) int copy_pages(struct vcpu *v, const struct paging_state *ps, gva_t va, char *buf,
+                                                size_t len, bool write)
+{
+    if (len && va + len - 1 < va)
         return -EFAULT;
-    hvm->get_paging(v, &ps);
-    ps.cpl = 0;                     /* R5: buffers are reached as the kernel that passed them would */
     while (len) {
-        unsigned off = (unsigned)(va % PAGE_SIZE);
-        size_t n = MIN(len, PAGE_SIZE - off);
-        const struct domain *prev = p2m_enter(v->dom);
-        struct p2m_view w = { .d = v->dom };
-        gpa_t gpa;
-        u32 pfec;
-        int rc = walk_guest(&w, &ps, va, write ? GW_WRITE : 0, &gpa, &pfec);
-        mfn_t m = rc ? INVALID_MFN : p2m_view_peek(&w, GFN(gpa >> PAGE_SHIFT), write);
-        if (mfn_valid(m))
-            copy_piece(m, off, buf, n, write);
-        p2m_exit(prev);
-        if (!mfn_valid(m))
+        size_t n = MIN(len, PAGE_SIZE - va % PAGE_SIZE);
+        if (!copy_at(v->dom, ps, va, buf, n, write))
             return -EFAULT;
         va += n;
-        buf = (char *)buf + n;
+        buf += n;
         len -= n;
     }
     return 0;
+}
+
+static inline int copy_linear(struct vcpu *v, gva_t va, void *buf, size_t len, bool write)
+{
+    struct paging_state ps;
+
+    hvm->get_paging(v, &ps);
+    ps.cpl = 0;                     /* R5: buffers are reached as the kernel that passed them would */
+    if (likely(len - 1 < PAGE_SIZE - va % PAGE_SIZE))       /* nearly always, and not for 0 */
+        return copy_at(v->dom, &ps, va, buf, len, write) ? 0 : -EFAULT;
+    return copy_pages(v, &ps, va, buf, len, write);
 }
 
 int guest_read(struct vcpu *v, void *dst, gva_t src, size_t len) { return copy_linear(v, src, dst, len, false); }

@@ -84,11 +84,11 @@ int p2m_destroy(struct domain *d)
     if (!p || !p->root)
         return 0;
     if (!p->dead) {
-        timer_stop(&p->held_timer);
         spin_lock(&p->lock);
         p->dead = true;
         p2m_drop_held(d);
         spin_unlock(&p->lock);
+        timer_stop_sync(&p->held_timer);        /* nobody sets it any more */
         smp_mb();
         p2m_sync(d);                /* from here on nobody looks at an entry but us */
     }
@@ -202,15 +202,19 @@ mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
     return check_access(e, write) ? INVALID_MFN : MFN(pte_mfn(e));
 }
 
-mfn_t p2m_view_find(struct p2m_view *w, gfn_t g, bool write)
+void *p2m_view_find(struct p2m_view *w, gpa_t at, bool write)
 {
-    w->mask = 0;
-    u64 e = leaf_of(w->d, g.n, &w->mask);
+    u64 mask = 0, e = leaf_of(w->d, at >> PAGE_SHIFT, &mask);
 
-    w->base = g.n & ~w->mask;
-    w->mfn = pte_mfn(e);
-    w->rights = (u8)(check_access(e, false) ? 0 : check_access(e, true) ? VIEW_READ : VIEW_READ | VIEW_WRITE);
-    return w->rights & (write ? VIEW_WRITE : VIEW_READ) ? MFN(w->mfn + (g.n & w->mask)) : INVALID_MFN;
+    if (check_access(e, write)) {
+        w->size = 0;
+        return NULL;
+    }
+    w->size = (mask + 1) << PAGE_SHIFT;
+    w->start = at & ~(w->size - 1);
+    w->va = frame_map(MFN(pte_mfn(e)));     /* frames in a row follow one another in the window */
+    w->write = e & PTE_RW;
+    return w->va + (at - w->start);
 }
 
 int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m)

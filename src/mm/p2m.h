@@ -89,15 +89,17 @@ int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_ty
 const struct domain *p2m_enter(const struct domain *d);
 void p2m_exit(const struct domain *prev);
 mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write);
-/* The same for several frames in a row within one section: remembers the last leaf. Start with { .d = d }. */
-struct p2m_view { const struct domain *d; u64 mfn, base, mask; u8 rights; };
-enum { VIEW_READ = 1, VIEW_WRITE = 2 };
-mfn_t p2m_view_find(struct p2m_view *w, gfn_t g, bool write);
-static inline mfn_t p2m_view_peek(struct p2m_view *w, gfn_t g, bool write)
+/* The same for several places in a row within one section, as pointers that are good up to the page's end or the end
+ * of the section; NULL: no access. Remembers the last leaf. Start with { .d = d }. */
+struct p2m_view { const struct domain *d; gpa_t start, size; char *va; bool write; };
+void *p2m_view_find(struct p2m_view *w, gpa_t at, bool write);
+static inline void *p2m_view(struct p2m_view *w, gpa_t at, bool write)
 {
-    if (likely((g.n & ~w->mask) == w->base && (w->rights & (write ? VIEW_WRITE : VIEW_READ))))
-        return MFN(w->mfn + (g.n & w->mask));
-    return p2m_view_find(w, g, write);
+    gpa_t off = at - w->start;
+
+    if (likely(off < w->size && (!write || w->write)))
+        return w->va + off;
+    return p2m_view_find(w, at, write);
 }
 /* Highest gfn that was ever mapped. */
 gfn_t p2m_max_gfn(const struct domain *d);

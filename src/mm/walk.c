@@ -34,25 +34,17 @@ static const struct mode *mode_of(const struct paging_state *ps)
     return !(ps->cr4 & CR4_PAE) ? &mode_32 : ps->efer & EFER_LMA ? &mode_64 : &mode_pae;
 }
 
-/* Entry at gpa `at`: its place in the window, or NULL. */
-static inline void *entry_at(struct p2m_view *w, gpa_t at, bool write)
-{
-    mfn_t m = p2m_view_peek(w, GFN(at >> PAGE_SHIFT), write);
-
-    return mfn_valid(m) ? (char *)frame_map(m) + at % PAGE_SIZE : NULL;
-}
-
 /* Set accessed (and dirty) bits. Only ever ORs, atomically: the guest writes these words too. */
 static void mark(struct p2m_view *w, gpa_t at, u64 bits)
 {
-    u32 *p = entry_at(w, at, true);
+    u32 *p = p2m_view(w, at, true);
 
     if (p)
         atomic_or(p, (u32)bits);        /* both are in the low half, whatever the entry's size */
 }
 
 /* Does the mapping (rights of all levels and-ed into e) allow the access? 0, or error-code bits beyond W/U/I. */
-static bool allowed(const struct paging_state *ps, u64 e, unsigned flags)
+static inline bool allowed(const struct paging_state *ps, u64 e, unsigned flags)
 {
     bool user = flags & GW_USER, page_user = e & G_US;
 
@@ -88,25 +80,26 @@ static gpa_t large_base(const struct mode *m, u64 e, unsigned shift)
 
 /* The common case by itself: 4-level tables, access allowed, accessed and dirty bits there already. False: whatever
  * the reason, the full walk finds out. */
-static bool walk_64(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa)
+static inline bool walk_64(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa)
 {
-    u64 table = ps->cr3 & G_ADDR, all = ~0ULL, any = 0, e;
-    unsigned shift = 39;
+    const u64 present = G_P | G_A;
+    u64 at = ps->cr3, all = present | G_RW | G_US, any = 0, e;
+    unsigned shift;
 
     if (unlikely((u64)((s64)(va << 16) >> 16) != va || (ps->cr4 & CR4_LA57)))
         return false;
-    for (;; shift -= 9) {
-        u64 *p = entry_at(w, table | (va >> shift & 511) << 3, false);
+#pragma GCC unroll 4
+    for (shift = 39; shift >= PAGE_SHIFT; shift -= 9) {
+        u64 *p = p2m_view(w, (at & G_ADDR) | (va >> shift & 511) << 3, false);
         if (unlikely(!p))
             return false;
-        e = read_once(p);
+        at = e = read_once(p);
+        if (unlikely((e & present) != present))
+            return false;
         all &= e;
         any |= e;
-        if (unlikely((all & (G_P | G_A)) != (G_P | G_A)))
-            return false;
         if (shift == PAGE_SHIFT || (e & G_PS))
             break;
-        table = e & G_ADDR;
     }
     if (shift == 39 || ((flags & GW_WRITE) && !(e & G_D)) ||
         !allowed(ps, (all & (G_RW | G_US)) | (any & G_NX), flags))
@@ -116,7 +109,9 @@ static bool walk_64(struct p2m_view *w, const struct paging_state *ps, gva_t va,
     return true;
 }
 
-int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
+/* Any paging mode, every step. */
+static __attribute__((noinline)) int walk_any(struct p2m_view *w, const struct paging_state *ps, gva_t va,
+                                              unsigned flags, gpa_t *gpa, u32 *pfec)
 {
     const struct mode *m = mode_of(ps);
     u64 rights = G_RW | G_US, e;
@@ -125,8 +120,6 @@ int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsi
         *gpa = va & 0xffffffff;     /* no paging implies 32-bit linear addresses */
         return 0;
     }
-    if (likely(m == &mode_64) && walk_64(w, ps, va, flags, gpa))
-        return 0;
     if (m != &mode_64)
         va &= 0xffffffff;
     else if ((u64)((s64)(va << 16) >> 16) != va || (ps->cr4 & CR4_LA57))
@@ -140,7 +133,7 @@ int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsi
         shift = PAGE_SHIFT + (level - 1) * m->bits;
         unsigned bits = level == m->levels ? m->top_bits : m->bits;
         at[n] = table + (va >> shift & ((1u << bits) - 1)) * m->entry;
-        void *p = entry_at(w, at[n], false);
+        void *p = p2m_view(w, at[n], false);
         if (!p)
             return -EIO;
         e = m->entry == 8 ? read_once((u64 *)p) : read_once((u32 *)p);
@@ -171,6 +164,14 @@ int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsi
     gpa_t base = shift == PAGE_SHIFT ? e & (m->entry == 8 ? G_ADDR : 0xfffff000) : large_base(m, e, shift);
     *gpa = base | (va & ((1ULL << shift) - 1));
     return 0;
+}
+
+int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
+{
+    /* Long mode implies paging and PAE. */
+    if (likely(ps->efer & EFER_LMA) && walk_64(w, ps, va, flags, gpa))
+        return 0;
+    return walk_any(w, ps, va, flags, gpa, pfec);
 }
 
 int guest_walk(struct vcpu *v, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)
