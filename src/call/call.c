@@ -45,8 +45,16 @@ static long call_run(struct call *c)
 bool call_dispatch(struct vcpu *v)
 {
     struct vcpu_regs *r = &v->regs;
-    struct call c = { .v = v, .nr = (unsigned)MIN(r->rax, (u64)~0u),
-                      .arg = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 } };
+    struct call c;
+    c.v = v;                            /* one by one: no clearing first */
+    c.nr = (unsigned)MIN(r->rax, (u64)~0u);
+    c.arg[0] = r->rdi;
+    c.arg[1] = r->rsi;
+    c.arg[2] = r->rdx;
+    c.arg[3] = r->r10;
+    c.arg[4] = r->r8;
+    c.arg[5] = r->r9;
+    c.in_multicall = false;
     long rc = call_run(&c);
     if (rc == -ERESTART) {
         r->rdi = c.arg[0];

@@ -28,16 +28,10 @@
 .Lspec1_\@:
     test $SPEC_RSB_EXIT, %al
     jz .Lspec2_\@
-    mov $16, %ecx
-.Lspec3_\@:
-    call .Lspec4_\@
+    .rept 32                            /* a loop would be twice as long */
+    call . + 6
     int3
-.Lspec4_\@:
-    call .Lspec5_\@
-    int3
-.Lspec5_\@:
-    dec %ecx
-    jnz .Lspec3_\@
+    .endr
     add $256, %rsp                      /* 32 return addresses */
     lfence
 .Lspec2_\@:

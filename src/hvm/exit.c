@@ -6,8 +6,6 @@
 #include "cpu/x86.h"
 #include "sched/sched.h"
 
-#define CS_LONG (1u << 9)               /* struct segment: 64-bit code */
-
 void hvm_inject_exception(struct vcpu *v, u8 vector, u32 error)
 {
     hvm->inject(v, EV_EXCEPTION, vector, error);
@@ -36,18 +34,14 @@ void hvm_exit_cpuid(struct vcpu *v)
 }
 
 /* Rule R4: only the kernel may call. A VM86 task counts as user code. */
-bool hvm_hypercall(struct vcpu *v)
+bool hvm_hypercall(struct vcpu *v, unsigned cpl, bool long_mode, bool long_code)
 {
-    struct paging_state p;
-    hvm->get_paging(v, &p);
-    if (unlikely(p.cpl != 0)) {
-        v->regs.rax = p.efer & EFER_LMA ? (u64)-EPERM : (u32)-EPERM;
+    if (unlikely(cpl != 0)) {
+        v->regs.rax = long_mode ? (u64)-EPERM : (u32)-EPERM;
         return true;
     }
     /* 32-bit callers use other registers and structure layouts, which are not offered yet (SUPPORT.md). */
-    struct segment cs;
-    if (p.efer & EFER_LMA) hvm->get_segment(v, SEG_CS, &cs);
-    if (unlikely(!(p.efer & EFER_LMA) || !(cs.attr & CS_LONG))) {
+    if (unlikely(!long_code)) {
         v->regs.rax = (u32)-ENOSYS;
         return true;
     }

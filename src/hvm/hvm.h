@@ -165,8 +165,8 @@ void hvm_skip(struct vcpu *v, unsigned len);
 /* Second-stage fault, called by the vendor: decides between lazy mapping, MMIO, R10 and crash. */
 void hvm_npf(struct vcpu *v, gpa_t gpa, u64 error_code);
 enum { NPF_PRESENT = 1, NPF_WRITE = 2, NPF_USER = 4, NPF_FETCH = 16, NPF_TABLE = 1ULL << 33 };
-/* Hypercall instruction executed by v (RIP still on it; the vendor skips it if this returns true). */
-bool hvm_hypercall(struct vcpu *v);
+/* Hypercall instruction executed by v in this mode (RIP still on it; the vendor skips it if this returns true). */
+bool hvm_hypercall(struct vcpu *v, unsigned cpl, bool long_mode, bool long_code);
 /* HLT; triple fault. */
 void hvm_hlt(struct vcpu *v);
 void hvm_triple_fault(struct vcpu *v);

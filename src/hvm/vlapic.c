@@ -80,8 +80,11 @@ void vlapic_set_irq(struct vcpu *v, u8 vector, bool level)
 int vlapic_pending(struct vcpu *v)
 {
     const struct vlapic *l = v->lapic;
-    int vec = top_bit(l->irr);
 
+    /* A vector that is being set now kicks afterwards. */
+    if (likely(!(read_once(&l->irr[0]) | read_once(&l->irr[1]) | read_once(&l->irr[2]) | read_once(&l->irr[3]))))
+        return -1;
+    int vec = top_bit(l->irr);
     if (vec < 0 || !lapic_enabled(l))
         return -1;
     return (u32)vec >> 4 > lapic_ppr(l) >> 4 ? vec : -1;

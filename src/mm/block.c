@@ -90,6 +90,17 @@ void block_relist(struct block *b)
     }
 }
 
+void block_add(struct block *b)
+{
+    ASSERT(!b->flags && !b->nr_free);
+    b->nr_free = BLOCK_PAGES;
+    b->flags = BF_FREELIST;
+    list_add(&free_blocks, &b->node);
+    ram.free += BLOCK_PAGES;
+    ram.free_blocks++;
+    (*gig_counter(b))++;
+}
+
 /* Free pages of b are counted where its owner and flags say. */
 static u64 *free_counter(const struct block *b)
 {

@@ -93,43 +93,61 @@ static void hold(struct domain *d, u64 gfn, mfn_t m)
     p->held_gfns |= 1ULL << (gfn % 64);
 }
 
-int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch)
+/* Clear the entry of the record at g if it is what the caller says, and the IOMMU's: 0 and the old entry in *old.
+ * Lock held. */
+static inline int take_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, u64 *old)
+{
+    unsigned level = 0;
+    u64 *pe = d->p2m->dead ? NULL : p2m_find(d->p2m, g.n, &level);
+    u64 e = pe ? *pe : 0;
+
+    if (!(e & PTE_P))
+        return -ENOENT;
+    if (level != 1 || pte_type(e) != type || p2m_is_ram(type) || (mfn_valid(m) && pte_mfn(e) != m.n))
+        return -EINVAL;
+    write_once(pe, 0);
+    unmap_iommu(d, g.n, 0);
+    *old = e;
+    return 0;
+}
+
+static int unmap_one(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type)
 {
     struct p2m *p = d->p2m;
-    struct p2m_batch one;
-    unsigned level;
-    int rc = 0;
+    u64 e;
+
+    spin_lock(&p->lock);
+    int rc = take_record(d, g, m, type, &e);
+    bool later = !rc && d->iommu && type == P2M_FOREIGN;
+    if (later) {
+        tlb_flush_domain(d);
+        p2m_wait_readers(d);
+        hold(d, g.n, MFN(pte_mfn(e)));
+    }
+    spin_unlock(&p->lock);
+    if (rc || later)
+        return rc;
+    p2m_sync(d);
+    if (type_has_ref(type))
+        page_put(MFN(pte_mfn(e)));
+    return 0;
+}
+
+int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch)
+{
+    u64 e;
 
     if (g.n >= P2M_GFN_END)
         return -ENOENT;
-    if (!batch) {
-        batch = &one;
-        p2m_batch_start(batch, d);
-    }
-    spin_lock(&p->lock);
-    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
-    u64 e = pe ? *pe : 0;
-    if (!(e & PTE_P)) {
-        rc = -ENOENT;
-    } else if (level != 1 || pte_type(e) != type || p2m_is_ram(type) || (mfn_valid(m) && pte_mfn(e) != m.n)) {
-        rc = -EINVAL;
-    } else {
-        write_once(pe, 0);
-        unmap_iommu(d, g.n, 0);
-        if (d->iommu && type == P2M_FOREIGN && batch == &one) {
-            tlb_flush_domain(d);
-            p2m_wait_readers(d);
-            hold(d, g.n, MFN(pte_mfn(e)));
-            spin_unlock(&p->lock);
-            return 0;
-        }
-        if (type_has_ref(type))
-            batch_add(batch, MFN(pte_mfn(e)), false, 0);
+    if (!batch)
+        return unmap_one(d, g, m, type);
+    spin_lock(&d->p2m->lock);
+    int rc = take_record(d, g, m, type, &e);
+    if (!rc && type_has_ref(type))
+        batch_add(batch, MFN(pte_mfn(e)), false, 0);
+    if (!rc)
         batch->dirty = true;
-    }
-    spin_unlock(&p->lock);
-    if (batch == &one)
-        p2m_batch_finish(batch);
+    spin_unlock(&d->p2m->lock);
     return rc;
 }
 

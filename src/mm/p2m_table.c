@@ -109,7 +109,8 @@ u64 *p2m_find(const struct p2m *p, u64 gfn, unsigned *level)
 {
     u64 *t = p->root;
 
-    for (unsigned l = 4; ; l--) {
+#pragma GCC unroll 3
+    for (unsigned l = 4; l > 1; l--) {
         u64 *pe = &t[gfn_index(gfn, l)], e = read_once(pe);
         if (!pte_table(e, l)) {
             *level = l;
@@ -117,6 +118,8 @@ u64 *p2m_find(const struct p2m *p, u64 gfn, unsigned *level)
         }
         t = pte_down(e);
     }
+    *level = 1;
+    return &t[gfn_index(gfn, 1)];
 }
 
 u64 *p2m_walk(struct p2m *p, u64 gfn, unsigned level)

@@ -12,9 +12,7 @@ static unsigned nr_ranges;
 static void free_pages_of_block(struct block *b, unsigned first, unsigned last)
 {
     if (first == 0 && last == BLOCK_PAGES) {
-        b->nr_free = BLOCK_PAGES;
-        ram.free += BLOCK_PAGES;
-        block_relist(b);
+        block_add(b);
         return;
     }
     for (unsigned i = first; i < last; i++) {

@@ -35,10 +35,8 @@ static __attribute__((noinline, cold)) void bad_order(const struct cpu *c, const
     panic("lock %s taken while holding %s\n", rank_name(l), rank_name(c->locks[c->nr_locks - 1]));
 }
 
-static inline void check_order(const struct spinlock *l, bool nested)
+static inline void check_order(const struct cpu *c, const struct spinlock *l, bool nested)
 {
-    const struct cpu *c = this_cpu();
-
     if (unlikely(!c) || likely(!c->nr_locks))
         return;
     const struct spinlock *last = c->locks[c->nr_locks - 1];
@@ -51,16 +49,16 @@ static inline void check_order(const struct spinlock *l, bool nested)
         bad_order(c, l);
 }
 
-static inline void note_taken(const struct spinlock *l)
+/* at_end: check_order() was passed, so that l comes behind all that are held. */
+static inline void note_taken(struct cpu *c, const struct spinlock *l, bool at_end)
 {
-    struct cpu *c = this_cpu();
-
     if (unlikely(!c))
         return;
-    if (unlikely(c->nr_locks == ARRAY_SIZE(c->locks)))
+    unsigned i = c->nr_locks;
+    if (unlikely(i >= ARRAY_SIZE(c->locks)))
         panic("too many locks held\n");
-    unsigned i = c->nr_locks++;
-    for (; unlikely(i && c->locks[i - 1]->rank > l->rank); i--)
+    c->nr_locks = i + 1;
+    for (; !at_end && i && c->locks[i - 1]->rank > l->rank; i--)
         c->locks[i] = c->locks[i - 1];
     c->locks[i] = l;
 }
@@ -101,8 +99,8 @@ void locks_dump(void)
         printk(LOG_ERR, "  holds lock %s (%p)\n", rank_name(c->locks[i]), (const void *)c->locks[i]);
 }
 #else
-static inline void check_order(const struct spinlock *l, bool nested) {}
-static inline void note_taken(const struct spinlock *l) {}
+static inline void check_order(const struct cpu *c, const struct spinlock *l, bool nested) {}
+static inline void note_taken(struct cpu *c, const struct spinlock *l, bool at_end) {}
 static inline void note_released(const struct spinlock *l) {}
 void assert_no_locks(void) {}
 void locks_dump(void) {}
@@ -122,19 +120,17 @@ static inline void lock_wait(struct spinlock *l)
         wait_turn(l, w >> 16);
 }
 
-void spin_lock(struct spinlock *l)
+static inline void take(struct spinlock *l, bool nested)
 {
-    check_order(l, false);
+    struct cpu *c = this_cpu();
+
+    check_order(c, l, nested);
     lock_wait(l);
-    note_taken(l);
+    note_taken(c, l, true);
 }
 
-void spin_lock_nested(struct spinlock *l)
-{
-    check_order(l, true);
-    lock_wait(l);
-    note_taken(l);
-}
+void spin_lock(struct spinlock *l) { take(l, false); }
+void spin_lock_nested(struct spinlock *l) { take(l, true); }
 
 bool spin_trylock(struct spinlock *l)
 {
@@ -143,7 +139,7 @@ bool spin_trylock(struct spinlock *l)
     /* No order check: it does not wait. */
     if ((w >> 16) != (w & (TICKET - 1)) || !atomic_cas(&l->word, w, w + TICKET))
         return false;
-    note_taken(l);
+    note_taken(this_cpu(), l, false);
     return true;
 }
 

@@ -24,7 +24,8 @@ HANDLER(x_vmmcall)
     unsigned len = svm_insn_len(v, s, IW_VMMCALL);
     if (unlikely(!len)) return;
     /* A call may give the vCPU a new state (loader_done): then RIP is not ours to move. */
-    if (hvm_hypercall(v) && likely(v->regs.rip == rip)) svm_skip(v, len);
+    bool done = hvm_hypercall(v, b->cpl, b->efer & EFER_LMA, svm_long_code(b));
+    if (done && likely(v->regs.rip == rip)) svm_skip(v, len);
 }
 
 HANDLER(x_msr)

@@ -24,6 +24,15 @@ static unsigned slow_len(struct vcpu *v, struct svm_vcpu *s, enum insn_what what
     return 0;
 }
 
+static __attribute__((noinline)) unsigned find_len(struct vcpu *v, struct svm_vcpu *s, struct len_entry *e,
+                                                   enum insn_what what)
+{
+    unsigned len = slow_len(v, s, what);
+    *e = (struct len_entry){ .rip = v->regs.rip, .cr3 = s->vmcb->cr3, .what = (u8)what, .len = (u8)len,
+                             .uses = len ? 63 : 0 };
+    return len;
+}
+
 unsigned svm_insn_len(struct vcpu *v, struct svm_vcpu *s, enum insn_what what)
 {
     const struct vmcb *b = s->vmcb;
@@ -36,10 +45,7 @@ unsigned svm_insn_len(struct vcpu *v, struct svm_vcpu *s, enum insn_what what)
         e->uses--;
         return e->len;
     }
-    unsigned len = slow_len(v, s, what);
-    *e = (struct len_entry){ .rip = v->regs.rip, .cr3 = b->cr3, .what = (u8)what, .len = (u8)len,
-                             .uses = len ? 63 : 0 };
-    return len;
+    return find_len(v, s, e, what);
 }
 
 void svm_skipped(struct vcpu *v)
