@@ -20,7 +20,7 @@ CSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.c))
 SSRC := $(foreach d,$(DIRS),$(wildcard src/$(d)/*.S))
 OBJ := $(patsubst src/%.c,$(B)/bare/%.o,$(CSRC)) $(patsubst src/%.S,$(B)/bare/%.S.o,$(SSRC))
 
-.PHONY: all clean unit hosted-flags compile test test-all run setup images bench bench-stock doc
+.PHONY: all clean unit hosted-flags compile test test-all run setup images bench doc
 all: $(B)/xen.gz $(B)/xen.efi
 
 $(B)/bare/%.o: src/%.c Makefile
@@ -138,13 +138,10 @@ test-all: setup images
 run: setup images
 	@$(MAKE) --no-print-directory -j2 all
 	@/usr/bin/python3 tools/run.py
-# Helium beside Debian's own Xen: writes doc/performance.md; bench-stock measures with Debian's dom0 first (long).
+# Helium beside Debian's own Xen: writes doc/performance.md. On two idle cores a quarter of an hour.
 bench: setup images
 	@$(MAKE) --no-print-directory -j2 all guests
 	@/usr/bin/python3 tools/bench.py
-bench-stock: setup images
-	@$(MAKE) --no-print-directory -j2 all guests
-	@/usr/bin/python3 tools/bench.py --stock
 unit-programs: $(UNIT)
 
 clean:
