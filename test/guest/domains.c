@@ -4,28 +4,6 @@
 
 const char test_name[] = "domains";
 
-static void fill(u64 at, unsigned pages, u64 seed)
-{
-    u64 *p = (u64 *)at;
-    for (unsigned i = 0; i < pages * 512; i++) p[i] = seed + i;
-}
-
-static bool filled(u64 at, unsigned pages, u64 seed)
-{
-    const u64 *p = (const u64 *)at;
-    for (unsigned i = 0; i < pages * 512; i++)
-        if (p[i] != seed + i) return false;
-    return true;
-}
-
-static bool zeroed(u64 at, unsigned pages)
-{
-    const u64 *p = (const u64 *)at;
-    for (unsigned i = 0; i < pages * 512; i++)
-        if (p[i]) return false;
-    return true;
-}
-
 static void create_destroy(void)
 {
     u64 before = 0;
@@ -140,44 +118,13 @@ static void zombie_until_unmapped(void)
 }
 
 /* ---- grants: dom0 fills in the domain's table by its mapped frame ---- */
-#define TABLE (SCRATCH + 0x400000)
-static volatile struct grant_entry_v1 *table(unsigned d)
-{
-    xen_pfn_t gfn = TABLE >> 12;
-    struct xen_mem_acquire_resource a = { .domid = (domid_t)d, .type = XENMEM_resource_grant_table, .nr_frames = 1 };
-    set_xen_guest_handle(a.frame_list, &gfn);
-    return check_eq(hc_memory_op(XENMEM_acquire_resource, &a), 0) ? (void *)TABLE : NULL;
-}
-
-static int grant_map(unsigned d, u32 ref, u64 at, unsigned flags, u32 *handle)
-{
-    struct gnttab_map_grant_ref m = { .host_addr = at, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = (domid_t)d };
-    check_eq(hc_grant(GNTTABOP_map_grant_ref, &m, 1), 0);
-    *handle = m.handle;
-    return m.status;
-}
-
-static int grant_unmap(u64 at, u32 handle)
-{
-    struct gnttab_unmap_grant_ref u = { .host_addr = at, .handle = handle };
-    check_eq(hc_grant(GNTTABOP_unmap_grant_ref, &u, 1), 0);
-    return u.status;
-}
-
-static void offer(volatile struct grant_entry_v1 *e, u32 gfn, u16 flags)
-{
-    e->domid = 0;
-    e->frame = gfn;
-    e->flags = flags;
-}
-
 static void grant_mappings(void)
 {
     long id = domain_build(1);
     u32 h, h2, h3;
     need(id > 0);
     unsigned d = (unsigned)id;
-    volatile struct grant_entry_v1 *e = table(d);
+    volatile struct grant_entry_v1 *e = grant_table(d);
     need(e);
     need_eq(map_foreign(d, 0x305, 1, SCRATCH), 0);
     fill(SCRATCH, 1, 1);
@@ -215,7 +162,7 @@ static void grant_mappings(void)
     check_eq(e[9].flags, GTF_permit_access);
     check_eq(*(volatile u32 *)(SCRATCH + 0x1000), 0xffffffff);
     check_eq(unmap(SCRATCH, 1), 0);
-    check_eq(unmap(TABLE, 1), 0);
+    check_eq(unmap(GRANT_TABLE, 1), 0);
     check(domain_end(d));
 }
 
@@ -224,7 +171,7 @@ static void grant_copies(void)
     long id = domain_build(1);
     need(id > 0);
     unsigned d = (unsigned)id;
-    volatile struct grant_entry_v1 *e = table(d);
+    volatile struct grant_entry_v1 *e = grant_table(d);
     need(e);
     need_eq(map_foreign(d, 0x305, 1, SCRATCH), 0);
     offer(&e[9], 0x305, GTF_permit_access);
@@ -256,7 +203,7 @@ static void grant_copies(void)
     check_eq(e[9].flags, GTF_permit_access);
     check_eq(e[10].flags, GTF_permit_access | GTF_readonly);
     check_eq(unmap(SCRATCH, 1), 0);
-    check_eq(unmap(TABLE, 1), 0);
+    check_eq(unmap(GRANT_TABLE, 1), 0);
     check(domain_end(d));
 }
 
@@ -266,12 +213,12 @@ static void grant_outlives_domain(void)
     u32 h;
     need(id > 0);
     unsigned d = (unsigned)id;
-    volatile struct grant_entry_v1 *e = table(d);
+    volatile struct grant_entry_v1 *e = grant_table(d);
     need(e);
     offer(&e[9], 0x305, GTF_permit_access);
     need_eq(grant_map(d, 9, SCRATCH, 0, &h), 0);
     fill(SCRATCH, 1, 9);
-    check_eq(unmap(TABLE, 1), 0);
+    check_eq(unmap(GRANT_TABLE, 1), 0);
     check_eq(domctl(XEN_DOMCTL_destroydomain, d), 0);
     sleep_ms(60);
     check(domain_flags(d) >= 0);
@@ -289,13 +236,13 @@ static void table_outlives_domain(void)
 {
     long id = domain_build(1);
     need(id > 0);
-    volatile struct grant_entry_v1 *e = table((unsigned)id);
+    volatile struct grant_entry_v1 *e = grant_table((unsigned)id);
     need(e);
     e[9].frame = 0x1234;
     check_eq(domctl(XEN_DOMCTL_destroydomain, (unsigned)id), 0);
     sleep_ms(60);
     check_eq(e[9].frame, 0x1234);
-    check_eq(unmap(TABLE, 1), 0);
+    check_eq(unmap(GRANT_TABLE, 1), 0);
     check(domain_gone((unsigned)id, 2000));
 }
 

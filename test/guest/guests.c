@@ -191,24 +191,7 @@ static void g_grant(void)
     end_with(SHUTDOWN_poweroff);
 }
 
-static void (*const roles[])(void) = {
-    g_poweroff, g_reboot, g_crash, g_triple_fault, g_lost_page_tables, g_hlt_for_good, g_spin, g_jump_to_nothing,
-    g_wild_memory, g_wild_ports, g_wild_msrs, g_privileged_calls, g_xsa_462, g_xsa_222, g_grant,
-};
-#define ROLES (sizeof(roles) / sizeof(roles[0]))
-
 /* ---- dom0 ---- */
-static long start(void (*role)(void))
-{
-    long id = domain_build(1);
-    if (id <= 0) return id;
-    u64 n = 0;
-    while (roles[n] != role) n++;
-    long rc = domain_load((unsigned)id, n);
-    if (!rc) rc = domctl(XEN_DOMCTL_unpausedomain, (unsigned)id);
-    return rc ? rc : id;
-}
-
 /* Its words of result, after the end. */
 static u64 out[8];
 static void fetch_out(unsigned d)
@@ -220,9 +203,9 @@ static void fetch_out(unsigned d)
 }
 
 /* Run a guest to its end. */
-static void expect_end(void (*role)(void), long code)
+static void expect_end(role_fn role, long code)
 {
-    long id = start(role);
+    long id = role_start(1, role);
     need(id > 0);
     check_eq(domain_wait((unsigned)id, 15000), code);
     fetch_out((unsigned)id);
@@ -272,7 +255,7 @@ static void xsa_462(void)
 /* A guest that never gives up the CPU takes its share and no more, and goes when told. */
 static void spinning(void)
 {
-    long id = start(g_spin);
+    long id = role_start(1, g_spin);
     need(id > 0);
     u64 t0 = now_ns();
     for (unsigned i = 0; i < 20; i++) sleep_ms(5);
@@ -297,7 +280,7 @@ static void killed_while_running(void)
     u64 before = 0;
     for (unsigned i = 0; i < 8; i++) {
         if (i == 2) before = free_pages();
-        long id = start(i & 1 ? g_spin : g_wild_ports);
+        long id = role_start(1, i & 1 ? g_spin : g_wild_ports);
         need(id > 0);
         for (volatile unsigned k = 0; k < 40000 * i; k++) ;
         if (i & 2) sleep_ms(3);
@@ -327,9 +310,7 @@ static void xsa_222_from_inside(void)
     while (++pool < 64 && (pool_set(d, pool) || reservation(XENMEM_populate_physmap, d, 0, 9) != 1)) ;
     for (u64 g = 512; g < DOM_PAGES; g += 512) need_eq(reservation(XENMEM_populate_physmap, d, g, 9), 1);
     need_eq(pool_set(d, pool + 1), 0);          /* one split, not two */
-    u64 n = 0;
-    while (roles[n] != g_xsa_222) n++;
-    need_eq(domain_load(d, n), 0);
+    need_eq(domain_load(d, (u64)g_xsa_222), 0);
     need_eq(domctl(XEN_DOMCTL_unpausedomain, d), 0);
     check_eq(domain_wait(d, 5000), SHUTDOWN_poweroff);
     fetch_out(d);
@@ -341,7 +322,7 @@ static void xsa_222_from_inside(void)
 
 static void grant_from_guest(void)
 {
-    long id = start(g_grant);
+    long id = role_start(1, g_grant);
     need(id > 0);
     unsigned d = (unsigned)id;
     need_eq(map_foreign(d, DOM_ARGS >> 12, 1, SCRATCH), 0);
@@ -389,6 +370,6 @@ void test_main(void)
         TEST(xsa_222_from_inside),
         TEST(xsa_462),
     };
-    if (is_dom0()) RUN_TESTS(tests);
-    else if (my_args()->what < ROLES) roles[my_args()->what]();
+    play_role();
+    RUN_TESTS(tests);
 }

@@ -155,7 +155,7 @@ static inline long domain_wait(unsigned id, unsigned ms)
 
 /* ---- a copy of this kernel as a guest ---- */
 #define DOM_ARGS 0x100000UL
-struct dom_args { u64 what, in[4]; volatile u64 out[8]; };
+struct dom_args { u64 what; volatile u64 in[4], out[8]; };
 #define DOM_INFO 0x101000UL             /* its start_info */
 extern const char start32[], _end[];
 #define IMAGE 0x200000UL
@@ -216,4 +216,92 @@ static inline long domain_load(unsigned id, u64 what)
     if ((rc = unmap(at, 2))) return rc;
     context_init((u64)start32, DOM_INFO);
     return context_set(id, sizeof(ctx));
+}
+
+/* ---- guests that run one function of this kernel ---- */
+typedef void (*role_fn)(void);
+
+/* In test_main() of a kernel whose guests have roles: does not return in such a guest. */
+static inline void play_role(void)
+{
+    if (is_dom0()) return;
+    ((role_fn)my_args()->what)();
+    struct sched_shutdown s = { .reason = SHUTDOWN_poweroff };
+    hc_sched_op(SCHEDOP_shutdown, &s);
+    for (;;) __asm__ volatile("cli; hlt");
+}
+
+/* A running domain with a copy of this kernel that calls `role`; its id, or an error. */
+static inline long role_start(unsigned vcpus, role_fn role)
+{
+    long id = domain_build(vcpus), rc;
+    if (id <= 0) return id;
+    if (!(rc = domain_load((unsigned)id, (u64)role))) rc = domctl(XEN_DOMCTL_unpausedomain, (unsigned)id);
+    if (!rc) return id;
+    domctl(XEN_DOMCTL_destroydomain, (unsigned)id);
+    return rc;
+}
+
+/* Its arguments and words of result, mapped at `at`; NULL after a failure. */
+static inline volatile struct dom_args *role_args(unsigned id, u64 at)
+{
+    return check_eq(map_foreign(id, DOM_ARGS >> 12, 1, at), 0) ? (volatile void *)at : NULL;
+}
+
+/* ---- page contents ---- */
+static inline void fill(u64 at, unsigned pages, u64 seed)
+{
+    u64 *p = (u64 *)at;
+    for (unsigned i = 0; i < pages * 512; i++) p[i] = seed + i;
+}
+
+static inline bool filled(u64 at, unsigned pages, u64 seed)
+{
+    const u64 *p = (const u64 *)at;
+    for (unsigned i = 0; i < pages * 512; i++)
+        if (p[i] != seed + i) return false;
+    return true;
+}
+
+static inline bool zeroed(u64 at, unsigned pages)
+{
+    const u64 *p = (const u64 *)at;
+    for (unsigned i = 0; i < pages * 512; i++)
+        if (p[i]) return false;
+    return true;
+}
+
+/* ---- grants to dom0 ---- */
+#define GRANT_TABLE (SCRATCH + 0x400000)
+
+/* The first frame of the domain's grant table in dom0; NULL after a failure. */
+static inline volatile struct grant_entry_v1 *grant_table(unsigned d)
+{
+    static xen_pfn_t gfn;
+    gfn = GRANT_TABLE >> 12;
+    struct xen_mem_acquire_resource a = { .domid = (domid_t)d, .type = XENMEM_resource_grant_table, .nr_frames = 1 };
+    set_xen_guest_handle(a.frame_list, &gfn);
+    return check_eq(hc_memory_op(XENMEM_acquire_resource, &a), 0) ? (void *)GRANT_TABLE : NULL;
+}
+
+static inline int grant_map(unsigned d, u32 ref, u64 at, unsigned flags, u32 *handle)
+{
+    struct gnttab_map_grant_ref m = { .host_addr = at, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = (domid_t)d };
+    check_eq(hc_grant(GNTTABOP_map_grant_ref, &m, 1), 0);
+    *handle = m.handle;
+    return m.status;
+}
+
+static inline int grant_unmap(u64 at, u32 handle)
+{
+    struct gnttab_unmap_grant_ref u = { .host_addr = at, .handle = handle };
+    check_eq(hc_grant(GNTTABOP_unmap_grant_ref, &u, 1), 0);
+    return u.status;
+}
+
+static inline void offer(volatile struct grant_entry_v1 *e, u32 gfn, u16 flags)
+{
+    e->domid = 0;
+    e->frame = gfn;
+    e->flags = flags;
 }
