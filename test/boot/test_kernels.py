@@ -15,6 +15,8 @@ KERNELS = {
     "calls": {},
     "domains": {},
     "guests": dict(console=own.QUIET),
+    "xsa": dict(console=own.QUIET, timeout=120),
+    "race": dict(console=own.QUIET, smp=4, xen="dom0_max_vcpus=4", timeout=180),
     "fuzz": dict(console=own.QUIET, linux="s=8 seed=1", timeout=120),
 }
 CASES = [(k, n) for k in KERNELS for n in own.names(k)]

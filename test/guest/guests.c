@@ -165,7 +165,12 @@ static void g_xsa_222(void)
             out[0]++;
             if (p[0] != ~0UL || p[511] != ~0UL) out[1]++;
         } else {
+            struct xen_remove_from_physmap r = { .domid = DOMID_SELF, .gpfn = at >> 12 };
+            struct xen_add_to_physmap a = { .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .gpfn = at >> 12 };
             out[2]++;
+            if (hc_memory_op(XENMEM_remove_from_physmap, &r) >= 0 || hc_memory_op(XENMEM_add_to_physmap, &a) >= 0) out[1]++;
+            a.space = XENMAPSPACE_shared_info;
+            if (hc_memory_op(XENMEM_add_to_physmap, &a) >= 0) out[1]++;
             if (p[0] != at || p[511] != ~at) out[1]++;
             p[5] = 7;
             if (p[5] != 7) out[1]++;
@@ -317,7 +322,17 @@ static void xsa_222_from_inside(void)
     check_eq(out[0], 1);
     check_eq(out[1], 0);
     check_eq(out[2], DOM_MB / 2 - 3);
-    check(domain_end(d));
+    long other = domain_build(1);               /* fills the machine's free frames with another pattern */
+    need(other > 0 && map_foreign((unsigned)other, 0, 512, SCRATCH) == 0);
+    fill(SCRATCH, 512, 0x77);
+    need_eq(map_foreign(d, 0x600, 1, SCRATCH + 0x200000), 0);
+    check_eq(*(u64 *)(SCRATCH + 0x200000), 0x600000);
+    fill(SCRATCH + 0x200000, 1, 0x88);
+    check(filled(SCRATCH, 512, 0x77));
+    check_eq(unmap(SCRATCH, 512) | unmap(SCRATCH + 0x200000, 1), 0);
+    need_eq(pool_set(d, pool + 2), 0);          /* with another table the refused call works */
+    check_eq(reservation(XENMEM_decrease_reservation, d, 0x600, 0), 1);
+    check(domain_end(d) && domain_end((unsigned)other));
 }
 
 static void grant_from_guest(void)
