@@ -17,7 +17,7 @@ KERNELS = {
     "guests": dict(console=own.QUIET),
     "xsa": dict(console=own.QUIET, timeout=120),
     "race": dict(console=own.QUIET, smp=4, xen="dom0_max_vcpus=4", timeout=180),
-    "fuzz": dict(console=own.QUIET, linux="s=8 seed=1", timeout=120),
+    "fuzz": dict(console=own.QUIET, smp=4, xen="dom0_max_vcpus=1", linux="s=6 seed=1", timeout=180),
 }
 CASES = [(k, n) for k in KERNELS for n in own.names(k)]
 
@@ -44,5 +44,5 @@ def test_verdict(kernel, name):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 5))
 def test_fuzz_long(seed):
-    r = own.result("fuzz", console=own.QUIET, linux=f"s=60 seed={seed}", timeout=300)
+    r = own.result("fuzz", console=own.QUIET, smp=4, xen="dom0_max_vcpus=1", linux=f"s=60 seed={seed}", timeout=600)
     assert r.end == "PASS", r.tail()

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Random hypercalls, ports, MSRs, instructions and addresses, from dom0 and from a guest: Helium must survive and dom0 must
- * be able to say so. Time in seconds and seed come from the command line: "s=10 seed=1".
+ * be able to say so. In a siege a guest of four vCPUs does it on all processors, beside a guest that watches its own memory
+ * and clock. Time in seconds and seed come from the command line: "s=10 seed=1".
  */
-#include "build.h"
+#include "workers.h"
 
 const char test_name[] = "fuzz";
 
@@ -362,15 +363,78 @@ static void clean_up(void)
     check(id > 0 && domain_end((unsigned)id));
 }
 
-/* Guests with the same habits, one after the other: each lives or dies, dom0 goes on. */
+/* ---- guests with the same habits ---- */
+static void fuzz_until(u64 end, unsigned n)
+{
+    while (!stop && now_ns() < end)
+        for (unsigned i = 0; i < 100; i++) things[pick(n)]();
+}
+
+static void g_fuzzer(void)
+{
+    state = my_args()->in[0] | 1;
+    for (unsigned v = 32; v < 256; v++) trap_set(v, swallow);
+    fuzz_until(now_ns() + 200000000, sizeof(things) / sizeof(things[0]));
+    for (unsigned i = 0; i < 1000; i++) code();
+}
+
+/* The other vCPUs leave faults, for which there is one place, to the first. */
+static void fuzz_calls(void)
+{
+    static void (*const calls[])(void) = { call, call, memory, grants, control, ports };
+    while (!stop) calls[pick(sizeof(calls) / sizeof(calls[0]))]();
+}
+
+static void g_besieger(void)
+{
+    state = my_args()->in[0] | 1;
+    for (unsigned v = 32; v < 256; v++) trap_set(v, swallow);
+    if (workers_start(3))
+        for (unsigned i = 1; i <= 3; i++) job_start(i, fuzz_calls);
+    my_args()->out[0] = 1;
+    for (u64 end = now_ns() + 1500000000; now_ns() < end;) {
+        for (unsigned i = 0; i < 200; i++) things[pick(sizeof(things) / sizeof(things[0]))]();
+        for (unsigned i = 0; i < 20; i++) code();
+    }
+}
+
+/* Its memory keeps what it wrote, its clock goes forward and does not stand still. Words: 0 rounds, 1 wrong pages, 2 clock
+ * back, 3 longest step. */
+static void g_witness(void)
+{
+    volatile u64 *out = my_args()->out;
+    for (u64 at = 0x400000; at < (u64)DOM_MB << 20; at += 4096) fill(at, 1, at);
+    for (u64 last = now_ns(); !my_args()->in[1];) {
+        for (u64 at = 0x400000; at < (u64)DOM_MB << 20; at += 4096) {
+            out[1] += !filled(at, 1, at + out[0]);
+            fill(at, 1, at + out[0] + 1);
+            u64 now = now_ns();
+            if (now < last) out[2]++;
+            else if (now - last > out[3]) out[3] = now - last;
+            last = now;
+        }
+        out[0]++;
+    }
+}
+
+static long fuzzer_start(unsigned vcpus, role_fn role)
+{
+    long id = domain_build(vcpus);
+    if (!check(id > 0) || !check_eq(domain_load((unsigned)id, (u64)role), 0)) return -1;
+    volatile struct dom_args *a = role_args((unsigned)id, SCRATCH);
+    if (!a) return -1;
+    a->in[0] = rnd();
+    check_eq(unmap(SCRATCH, 1), 0);
+    return check_eq(domctl(XEN_DOMCTL_unpausedomain, (unsigned)id), 0) ? id : -1;
+}
+
+/* One after the other: each lives or dies, dom0 goes on. */
 static void from_guests(void)
 {
     u64 end = now_ns() + seconds * 500000000UL, n = 0, died = 0;
     while (now_ns() < end) {
-        long id = domain_build(1);
+        long id = fuzzer_start(1, g_fuzzer);
         need(id > 0);
-        need_eq(domain_load((unsigned)id, rnd()), 0);
-        need_eq(domctl(XEN_DOMCTL_unpausedomain, (unsigned)id), 0);
         if (domain_wait((unsigned)id, 400) > 0) died++;
         need(domain_end((unsigned)id));
         n++;
@@ -379,28 +443,55 @@ static void from_guests(void)
     check(n >= 2);
 }
 
-static void guest_main(void)
+/* What dom0 does meanwhile: it makes and ends domains, and is not kept waiting. Its longest wait. */
+static u64 dom0_at_work(void)
 {
-    state = my_args()->what | 1;
-    for (unsigned v = 32; v < 256; v++) trap_set(v, swallow);
-    for (u64 end = now_ns() + 200000000; now_ns() < end;)
-        for (unsigned i = 0; i < 100; i++) things[pick(sizeof(things) / sizeof(things[0]))]();
-    for (unsigned i = 0; i < 1000; i++) code();
-    struct sched_shutdown s = { .reason = SHUTDOWN_poweroff };
-    hc_sched_op(SCHEDOP_shutdown, &s);
+    u64 t0 = now_ns();
+    sleep_ms(20);
+    long id = domain_build(2);
+    check(id > 0 && domain_end((unsigned)id));
+    return now_ns() - t0;
+}
+
+#define WITNESS (SCRATCH + 0x10000)
+static void siege(void)
+{
+    u64 end = now_ns() + seconds * 1000000000UL, n = 0, longest = 0;
+    long witness = role_start(1, g_witness);
+    need(witness > 0);
+    volatile struct dom_args *w = role_args((unsigned)witness, WITNESS);
+    need(w);
+    while (now_ns() < end) {
+        long id = fuzzer_start(4, g_besieger);
+        need(id > 0);
+        for (u64 until = now_ns() + 3000000000UL; now_ns() < until && domain_wait((unsigned)id, 1) < 0;) {
+            u64 t = dom0_at_work();
+            if (t > longest) longest = t;
+        }
+        need(domain_end((unsigned)id));
+        n++;
+    }
+    w->in[1] = 1;
+    check_eq(domain_wait((unsigned)witness, 20000), SHUTDOWN_poweroff);
+    print("%lu besiegers; witness: %lu rounds, longest step %lu ms; dom0: %lu ms\n", n, w->out[0], w->out[3] / 1000000,
+          longest / 1000000);
+    check(n >= 2 && w->out[0] > 3);
+    check_eq(w->out[1], 0);
+    check_eq(w->out[2], 0);
+    check(w->out[3] < 5000000000UL && longest < 10000000000UL);        /* QEMU's CPUs share the host's */
+    check_eq(unmap(WITNESS, 1), 0);
+    check(domain_end((unsigned)witness));
 }
 
 void test_main(void)
 {
     static const struct test tests[] = {
         TEST(from_guests),
+        TEST(siege),
         TEST(from_dom0),
         TEST(clean_up),
     };
-    if (!is_dom0()) {
-        guest_main();
-        return;
-    }
+    play_role();
     seconds = number("s", 10);
     state = number("seed", rdtsc()) * 2654435761UL | 1;
     print("seed state %lx, %lu s\n", state, seconds);
