@@ -7,7 +7,7 @@
 #include "acpi/acpi.h"
 #include "boot/cmdline.h"
 #include "debug/console.h"
-#include "iommu/ivrs.h"
+#include "iommu/reserved.h"
 #include "mm/mm.h"
 #include "pci/pci.h"
 
@@ -38,7 +38,11 @@ static void put(struct amd_iommu *u, u64 q0, u64 q1)
 }
 
 /* Longest wait for the IOMMU to answer; no success is reported without its answer (XSA-373). */
+#ifdef HOSTED
+#define WAIT_LOOPS 100000UL
+#else
 #define WAIT_LOOPS 100000000UL
+#endif
 
 /* Wait until all queued commands have taken effect. The queue cannot overflow: every user ends with this. */
 static void complete(struct amd_iommu *u)
@@ -137,6 +141,7 @@ bool iommu_init(void)
         printk(LOG_ERR, "AMD-Vi: the IVRS table is malformed; going on without IOMMU\n");
         return false;
     }
+    reserved_add_options(&info);
     if (!devtab_alloc()) return false;
     for (unsigned i = 0; i < info.nr_iommus; i++) {
         if (!unit_up(&units[i], info.iommu[i].base, info.iommu[i].segment, info.iommu[i].bdf)) {
@@ -177,6 +182,7 @@ int iommu_domain_init(struct domain *d)
 void iommu_domain_destroy(struct domain *d)
 {
     if (!d->iommu) return;
+    reserved_free(d->iommu);
     table_free(d->iommu);
     kfree(d->iommu);
     d->iommu = NULL;
@@ -187,7 +193,9 @@ int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned order, bool write)
     struct iommu_domain *t = d->iommu;
     if (!t) return 0;
     spin_lock(&t->lock);
-    int rc = table_map(t, g.n, m.n, order, write);
+    int rc = reserved_check(t, g.n, m.n, 1ULL << order, write);
+    if (likely(!rc)) rc = table_map(t, g.n, m.n, order, write);
+    if (likely(!rc)) reserved_shared(t, g.n, 1ULL << order);
     spin_unlock(&t->lock);
     return rc;
 }
@@ -207,7 +215,7 @@ void iommu_unmap(struct domain *d, gfn_t g)
     struct iommu_domain *t = d->iommu;
     if (!t) return;
     spin_lock(&t->lock);
-    if (table_unmap(t, g.n)) t->stale = true;
+    if (!reserved_keeps(t, g.n) && table_unmap(t, g.n)) t->stale = true;
     spin_unlock(&t->lock);
 }
 
@@ -230,30 +238,43 @@ void iommu_flush(struct domain *d)
     spin_unlock(&cmd_lock);
 }
 
-/* Ranges that the firmware declared for devices (IVMD): identity for as long as dom0 has them (I-20). */
+/* ---- ranges that firmware or options declare for devices ---- */
 #define RESERVED_MAX MiB(256)           /* longest range believed */
 
 /* A range that names RAM would open the hypervisor or a guest to the device: firmware reserves what it declares. */
 static bool believable(const struct ivrs_range *r)
 {
-    if (r->end - r->start > RESERVED_MAX) return false;
+    if (r->end - r->start > RESERVED_MAX || r->end >> (PAGE_SHIFT + 9 * TABLE_LEVELS)) return false;
     for (u64 f = r->start >> PAGE_SHIFT; f < r->end >> PAGE_SHIFT; f++)
         if (mfn_is_ram(MFN(f))) return false;
     return true;
 }
 
+static int map_range(struct iommu_domain *t, const struct ivrs_range *r)
+{
+    if (!believable(r)) return -ERANGE;
+    spin_lock(&t->lock);
+    int rc = reserved_map(t, r->start >> PAGE_SHIFT, r->end >> PAGE_SHIFT, r->write);
+    spin_unlock(&t->lock);
+    return rc;
+}
+
+static const char *refusal(int rc)
+{
+    return rc == -ERANGE ? "RAM, or too long" : rc == -EADDRINUSE ? "it overlaps another one" : "an address has another use";
+}
+
+/* Before any device is switched over. A range that cannot be is left out with a warning: the device will fault there. */
 static int map_reserved(struct iommu_domain *t)
 {
     for (unsigned i = 0; i < info.nr_ranges; i++) {
-        if (!believable(&info.range[i])) {
-            printk(LOG_WARN, "AMD-Vi: reserved range %#llx-%#llx ignored: RAM, or too long\n",
-                   (unsigned long long)info.range[i].start, (unsigned long long)info.range[i].end);
-            continue;
-        }
-        for (u64 f = info.range[i].start >> PAGE_SHIFT; f < info.range[i].end >> PAGE_SHIFT; f++) {
-            int rc = table_map(t, f, f, ORDER_4K, true);
-            if (rc) return rc;
-        }
+        const struct ivrs_range *r = &info.range[i];
+        unsigned long long start = r->start, end = r->end;
+        int rc = map_range(t, r);
+        if (rc == -ENOMEM) return rc;
+        if (rc) printk(LOG_WARN, "AMD-Vi: reserved range %#llx-%#llx ignored: %s\n", start, end, refusal(rc));
+        else printk(LOG_INFO, "AMD-Vi: reserved range %#llx-%#llx mapped for devices %02x:%02x.%x to %02x:%02x.%x\n", start,
+                    end, r->first >> 8, r->first >> 3 & 31, r->first & 7u, r->last >> 8, r->last >> 3 & 31, r->last & 7u);
     }
     return 0;
 }

@@ -62,6 +62,7 @@ struct iommu_domain {
     u16 id;                             /* domain id in device table entries */
     bool stale;                         /* removals since the last invalidation */
     u64 table_pages;
+    struct reserved *reserved;          /* iommu/reserved.c */
 };
 
 /* Table walk, iommu/table.c. All return -ENOMEM or 0. */
@@ -70,3 +71,6 @@ int table_split(struct iommu_domain *t, u64 dfn) __must_check;
 /* True if something was there. */
 bool table_unmap(struct iommu_domain *t, u64 dfn);
 void table_free(struct iommu_domain *t);
+#define NO_FRAME (~0ULL)
+/* Frame that dfn is mapped to, by an entry of any size; NO_FRAME if there is none. */
+u64 table_lookup(const struct iommu_domain *t, u64 dfn, bool *write);

@@ -10,6 +10,7 @@ struct ivhd { struct ivrs_block b; u16 capability; u64 base; u16 segment, info; 
 struct ivmd { struct ivrs_block b; u16 aux; u64 reserved, start, length; } __packed;
 
 enum { IVHD_BASIC = 0x10, IVHD_EXT = 0x11, IVHD_EXT_ACPI = 0x40, IVMD_ALL = 0x20, IVMD_ONE = 0x21, IVMD_RANGE = 0x22 };
+enum { IVMD_READ = 2, IVMD_WRITE = 4, IVMD_EXCLUSION = 8 };    /* flags */
 
 static void add_ivhd(const struct ivhd *h, struct ivrs_info *out)
 {
@@ -36,6 +37,8 @@ static void add_ivmd(const struct ivmd *m, struct ivrs_info *out)
     r->start = ROUND_DOWN(m->start, PAGE_SIZE);
     r->end = ROUND_UP(end, PAGE_SIZE);
     r->first = m->b.type == IVMD_ALL ? 0 : m->b.devid;
+    /* Writable, unless it says "readable" and nothing else; also an exclusion range (section 5.2.2.2). */
+    r->write = (m->b.flags & (IVMD_EXCLUSION | IVMD_WRITE | IVMD_READ)) != IVMD_READ;
     r->last = m->b.type == IVMD_ALL ? 0xffff : m->b.type == IVMD_RANGE ? m->aux : m->b.devid;
 }
 

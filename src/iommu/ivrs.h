@@ -4,9 +4,9 @@
 #include "lib/types.h"
 
 #define IVRS_MAX_IOMMUS 8
-#define IVRS_MAX_RANGES 16
+#define IVRS_MAX_RANGES 32
 
-struct ivrs_range { paddr_t start, end; u16 first, last; };     /* identity range of devices first..last */
+struct ivrs_range { paddr_t start, end; u16 first, last; bool write; };      /* identity range of devices first..last */
 struct ivrs_info {
     unsigned nr_iommus, nr_ranges;
     struct { paddr_t base; u16 segment, bdf; } iommu[IVRS_MAX_IOMMUS];

@@ -116,6 +116,21 @@ bool table_unmap(struct iommu_domain *t, u64 dfn)
     return true;
 }
 
+u64 table_lookup(const struct iommu_domain *t, u64 dfn, bool *write)
+{
+    const u64 *table = t->root;
+    for (unsigned l = TABLE_LEVELS; l; l--) {
+        u64 e = table[index_at(dfn, l)];
+        if (!(e & PTE_P)) return NO_FRAME;
+        if (!is_table(e)) {
+            *write = e & PTE_IW;
+            return ((e & PTE_ADDR) >> PAGE_SHIFT) + (dfn & ((1ULL << level_order(l)) - 1));
+        }
+        table = table_of(e);
+    }
+    return NO_FRAME;
+}
+
 void table_free(struct iommu_domain *t)
 {
     if (t->root) free_below(t, t->root, TABLE_LEVELS);

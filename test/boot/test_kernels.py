@@ -15,7 +15,7 @@ KERNELS = {
     "calls": {},
     "domains": {},
     "guests": dict(console=own.QUIET),
-    "xsa": dict(console=own.QUIET, timeout=120),
+    "xsa": dict(console=own.QUIET, timeout=120, xen="ivmd=20000-20201=0:2.0;b0000 rmrr=30000=0:0:1f.2"),
     "race": dict(console=own.QUIET, smp=4, xen="dom0_max_vcpus=4", timeout=180),
     "fuzz": dict(console=own.QUIET, smp=4, xen="dom0_max_vcpus=1", linux="s=6 seed=1", timeout=180),
 }
@@ -39,6 +39,22 @@ def test_verdict(kernel, name):
     if verdict == "skip":
         pytest.skip(why)
     assert verdict == "ok", why
+
+
+def test_reserved_ranges():
+    """ivmd= and rmrr= are taken, each for its devices; RAM and overlaps are refused with the reason."""
+    r = own.result("hello", xen="ivmd=20000-20201=0:2.0,0:3.0-0:3.7;b0000;20001;1000-1001 rmrr=30000=0:0:1f.2")
+    assert r.end == "PASS", r.tail()
+    lines = re.findall(r"AMD-Vi: reserved range (.*)", r.out)
+    assert lines == ["0x20000000-0x20202000 mapped for devices 00:02.0 to 00:02.0",
+                     "0x20000000-0x20202000 mapped for devices 00:03.0 to 00:03.7",
+                     "0xb0000000-0xb0001000 mapped for devices 00:00.0 to ff:1f.7",
+                     "0x20001000-0x20002000 ignored: it overlaps another one",
+                     "0x1000000-0x1002000 ignored: RAM, or too long",
+                     "0x30000000-0x30001000 mapped for devices 00:1f.2 to 00:1f.2"]
+    bad = own.result("hello", xen="ivmd=20000-1ffff rmrr=1")
+    assert bad.end == "PASS" and "reserved range" not in bad.out, bad.tail()
+    assert len(re.findall(r"Option '(?:ivmd|rmrr)=\S+' is malformed and ignored", bad.out)) == 2
 
 
 @pytest.mark.long

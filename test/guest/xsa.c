@@ -492,6 +492,33 @@ static void xsa_461_no_passthrough(void)
     check(domain_end(d));
 }
 
+/* ---- XSA-378, 400: addresses that ivmd= (test/boot/test_kernels.py) reserves for a device stay its own ---- */
+#define RESERVED_GFN 0x20000UL          /* 514 pages, where nothing else is */
+#define ECAM_GFN 0xb0000UL              /* one page, mapped for dom0 anyway */
+
+static void xsa_378_reserved_for_devices(void)
+{
+    static const u64 gfns[] = { RESERVED_GFN, RESERVED_GFN + 1, RESERVED_GFN + 511, RESERVED_GFN + 513, ECAM_GFN };
+    long id = domain_build(1);
+    need(id > 0);
+    u64 before = free_pages();
+    for (unsigned i = 0; i < sizeof(gfns) / sizeof(gfns[0]); i++) {
+        u64 g = gfns[i];
+        u32 was = mmio_read(g << 12);
+        struct xen_remove_from_physmap rm = { .domid = DOMID_SELF, .gpfn = g };
+        check_case("populate", reservation(XENMEM_populate_physmap, DOMID_SELF, g, 0), 0);
+        check_case("decrease", reservation(XENMEM_decrease_reservation, DOMID_SELF, g, 0), 0);
+        check(hc_memory_op(XENMEM_remove_from_physmap, &rm) < 0);
+        check(map_foreign((unsigned)id, 5, 1, g << 12) < 0);
+        check_eq(mmio_read(g << 12), was);
+    }
+    check_eq(reservation(XENMEM_populate_physmap, DOMID_SELF, RESERVED_GFN, 9), 0);
+    check_eq(free_pages(), before);
+    check_eq(map_foreign((unsigned)id, 5, 1, (RESERVED_GFN + 514) << 12), 0);   /* next to it */
+    check_eq(unmap((RESERVED_GFN + 514) << 12, 1), 0);
+    check(domain_end((unsigned)id));
+}
+
 /* ---- XSA-462 in x2APIC mode, and with every vector ---- */
 static volatile unsigned errors_seen;
 static void on_error(struct frame *f) { errors_seen++; wrmsr_try(0x80b, 0); }
@@ -553,6 +580,7 @@ void test_main(void)
         TEST(xsa_454_compat_mode),
         TEST(xsa_402_uncached),
         TEST(xsa_461_no_passthrough),
+        TEST(xsa_378_reserved_for_devices),
         TEST(xsa_462_x2apic),
     };
     play_role();
