@@ -6,7 +6,7 @@
 #include "workers.h"
 
 const char test_name[] = "race";
-#define ROUNDS 300
+#define ROUNDS 200
 #define CANARY 0x5afe5afe5afe5afeUL
 #define JUNK 0xbadbadbadbadbad0UL
 #define SECOND (SCRATCH + 0x100000)
@@ -343,6 +343,7 @@ static void g_balloon_under_io(void)
     job_start(2, movs_for_ever);
     reservation(XENMEM_decrease_reservation, DOMID_SELF, 0x700, 0);
     for (unsigned i = 0; i < ROUNDS; i++) {
+        for (unsigned k = 0; i % 16 == 0 && k < 1000 && *(volatile u8 *)0x600000 != 0xff; k++) linger(2000000);
         if (*(volatile u8 *)0x600000 == 0xff) out[2]++;                 /* the string I/O does arrive */
         if (reservation(XENMEM_decrease_reservation, DOMID_SELF, 0x600, 0) != 1) out[1]++;
         if (reservation(XENMEM_populate_physmap, DOMID_SELF, 0x700, 0) != 1) out[1]++;
