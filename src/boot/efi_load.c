@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What xen.efi boots: built-in sections of a unified image, or files named in xen.cfg (compatibility.md A.1, A.2). */
+/* What xen.efi boots: built-in sections of a unified image, or files named in xen.cfg. */
 #include "boot/efi.h"
 #include "boot/multiboot.h"
 #include "boot/xencfg.h"

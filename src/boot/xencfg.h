@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* xen.cfg (compatibility.md A.2): text of unknown origin, not terminated. Pure functions, hosted too; they also run
+/* xen.cfg: text of unknown origin, not terminated. Pure functions, hosted too; they also run
  * before relocation, so no static pointers. */
 #pragma once
 #include "lib/types.h"

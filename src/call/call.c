@@ -8,7 +8,7 @@
 
 #define ROW(nr, fn, who, args) [nr] = { #fn, fn, who, args }
 
-/* Everything that is not here answers -ENOSYS (compatibility.md D.1): PV primitives, xsm_op, kexec_op, argo_op,
+/* Everything that is not here answers -ENOSYS: PV primitives, xsm_op, kexec_op, argo_op,
  * xenpmu_op, hypfs_op, mca, dm_op. */
 const struct hypercall hypercalls[] = {
     ROW(__HYPERVISOR_platform_op, platform_op, WHO_PRIV, 1),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* domctl get_cpu_policy / set_cpu_policy, and the copying shared with sysctl (compatibility.md E.8). */
+/* domctl get_cpu_policy / set_cpu_policy, and the copying shared with sysctl. */
 #include "call/cpupolicy.h"
 #include "call/domctl.h"
 

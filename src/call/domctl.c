@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* domctl (36): copy, version, table of commands (compatibility.md D.10). Caller is privileged (row in call.c). */
+/* domctl (36): copy, version, table of commands. Caller is privileged (row in call.c). */
 #include "call/domctl.h"
 
 /* One control operation at a time. Never waited for: who does not get it comes again with interrupts open. */

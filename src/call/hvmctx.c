@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HVM context records (compatibility.md E.9; public/arch-x86/hvm/save.h): one row per type. A stream is checked
+ * HVM context records (public/arch-x86/hvm/save.h): one row per type. A stream is checked
  * as a whole before the first record is loaded. Loading takes all vCPUs down first; only those with a CPU record
  * come up again, and only after everything else was loaded.
  */

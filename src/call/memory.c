@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory_op (12): rows, queries, memory map. compatibility.md D.3. */
+/* memory_op (12): rows, queries, memory map. */
 #include "call/memory.h"
 #include "mm/p2m.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* HVM parameters: who may set which, to what, how often, and what happens then (compatibility.md E.6). */
+/* HVM parameters: who may set which, to what, how often, and what happens then. */
 #include "call/params.h"
 #include "hvm/hvm.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* physdev_op: what a PVH dom0 tells about PCI (compatibility.md D.6). Everything about PIRQs is -ENOSYS: interrupts
+/* physdev_op: what a PVH dom0 tells about PCI. Everything about PIRQs is -ENOSYS: interrupts
  * of a PVH dom0 go through its virtual IO-APIC and MSI. */
 #include "acpi/acpi.h"
 #include "call/call.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* platform_op (7): what dom0's kernel asks of the machine (compatibility.md D.8). Caller is privileged (call.c). */
+/* platform_op (7): what dom0's kernel asks of the machine. Caller is privileged (call.c). */
 #include "call/bitmap.h"
 #include "call/platform.h"
 #include "cpu/cpu.h"

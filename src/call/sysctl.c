@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sysctl (35): copy, version, table of commands (compatibility.md D.11). Caller is privileged (row in call.c). */
+/* sysctl (35): copy, version, table of commands. Caller is privileged (row in call.c). */
 #include "call/sysctl.h"
 
 enum { OUT = 1, OUT_ALWAYS = 2 };       /* copy the structure back on success / in any case */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sysctl: CPU features and policies of the machine (compatibility.md E.8). */
+/* sysctl: CPU features and policies of the machine. */
 #include "call/cpupolicy.h"
 #include "call/sysctl.h"
 

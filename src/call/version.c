@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* xen_version (17): who we are (compatibility.md 0.2, D.2). */
+/* xen_version (17): who we are. */
 #include "boot/cmdline.h"
 #include "call/call.h"
 #include "debug/console.h"

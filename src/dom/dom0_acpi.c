@@ -18,7 +18,7 @@ STATIC_ASSERT(sizeof(struct madt_ioapic) == 12 && sizeof(struct madt_override) =
 
 #define RSDP_ROOM 64
 
-/* Passed through in place (compatibility.md B.3); everything else stays hidden, DMAR and IVRS above all. */
+/* Passed through in place; everything else stays hidden, DMAR and IVRS above all. */
 bool dom0_acpi_allowed(const char *sig)
 {
     static const char allowed[][5] = { "FACP", "SSDT", "MCFG", "PSDT", "SBST",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dom0's memory map: policy of compatibility.md B.2. No state, no side effects but the caller's take(). */
+/* dom0's memory map: the policy. No state, no side effects but the caller's take(). */
 #include "dom/dom0_map.h"
 #include "lib/lib.h"
 

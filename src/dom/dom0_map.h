@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dom0's memory map (compatibility.md B.2) as a pure function of the host's: which host RAM dom0 gets 1:1, where
+ * dom0's memory map as a pure function of the host's: which host RAM dom0 gets 1:1, where
  * the hole for Linux's "Xen scratch" lies, what is reported as what; and placing things inside the result.
  */
 #pragma once

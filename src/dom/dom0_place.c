@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where kernel, initrd, start_info and the rest lie in dom0's RAM (compatibility.md B.1), and start_info itself. */
+/* Where kernel, initrd, start_info and the rest lie in dom0's RAM, and start_info itself. */
 #include "boot/boot.h"
 #include "call/abi.h"
 #include "dom/dom0_build.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dom0's I/O ports: everything but what Helium itself uses or emulates (compatibility.md B.6). */
+/* dom0's I/O ports: everything but what Helium itself uses or emulates. */
 #include "debug/console.h"
 #include "dom/dom0_build.h"
 #include "dom/dom0_opts.h"

@@ -33,7 +33,7 @@ void hvm_exit_cpuid(struct vcpu *v)
     v->regs.rdx = l.d;
 }
 
-/* Rule R4: only the kernel may call. A VM86 task counts as user code. */
+/* Only the kernel may call. A VM86 task counts as user code. */
 bool hvm_hypercall(struct vcpu *v, unsigned cpl, bool long_mode, bool long_code)
 {
     if (unlikely(cpl != 0)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * MSRs of guests: a whitelist (XSA-108, XSA-269). First the local APIC's range, then what lives in vendor state,
- * then this table, sorted by number; anything else is #GP. compatibility.md F.5 says who needs what.
+ * then this table, sorted by number; anything else is #GP.
  */
 #include "hvm/hvm_vcpu.h"
 #include "hvm/policy.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU policies: which CPUID leaves and policy MSRs a domain sees (compatibility.md E.8). Four policies exist for
+ * CPU policies: which CPUID leaves and policy MSRs a domain sees. Four policies exist for
  * the machine: raw and host (what the CPU says), hvm_max (everything we could offer), hvm_default (what a guest
  * gets unless its configuration says otherwise); each domain has its own copy, which the toolstack may change
  * before the domain first runs. A policy is an array of leaves: hvm_cpuid() only looks up and fills in the few

@@ -65,7 +65,7 @@ void hvm_reset_sipi(struct vcpu *v, u8 vector)
     set_or_die(v, &s);
 }
 
-/* compatibility.md B.1; public/arch-x86/hvm/start_info.h: flat 32-bit protected mode, paging off. */
+/* public/arch-x86/hvm/start_info.h: flat 32-bit protected mode, paging off. */
 void hvm_set_pvh_entry(struct vcpu *v, u64 rip, u64 rbx)
 {
     struct vcpu_state s;

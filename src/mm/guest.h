@@ -8,8 +8,8 @@
 
 struct vcpu;
 
-/* Access by guest-linear address in v's current address space, at CPL 0 rules, AC honoured: hypercall buffers
- * (rule R5). len may cross pages. 0 or -EFAULT. v must be current or paused. */
+/* Access by guest-linear address in v's current address space, at CPL 0 rules, AC honoured: hypercall buffers.
+ * len may cross pages. 0 or -EFAULT. v must be current or paused. */
 int guest_read(struct vcpu *v, void *dst, gva_t src, size_t len) __must_check;
 int guest_write(struct vcpu *v, gva_t dst, const void *src, size_t len) __must_check;
 /* By guest-physical address. 0 or -EFAULT. */

@@ -3,7 +3,7 @@
  * privilege get nothing out of any control operation (src/call/abi_check.c pins sizes at compile time). */
 #include "call_env.h"
 
-/* compatibility.md D.1: these answer -ENOSYS. */
+/* These answer -ENOSYS. */
 static void test_absent(void **state)
 {
     static const unsigned absent[] = { 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 14, 16, 19, 22, 23, 25, 26, 27, 28, 30, 31, 37,

@@ -369,7 +369,7 @@ static void test_maptrack_limit(void **state)
     preempt_every = 0;
 }
 
-/* The granter goes first: its page waits for the mapper (compatibility.md E.4). */
+/* The granter goes first: its page waits for the mapper. */
 static void test_granter_death(void **state)
 {
     grant(dg, 8, 2, 5, GTF_permit_access);

@@ -48,7 +48,7 @@ static long get(u16 domid, u32 index, u64 *value)
     return rc;
 }
 
-/* compatibility.md E.6: exactly these may be set by a guest for itself. */
+/* Exactly these may be set by a guest for itself. */
 static void test_self_set(void **state)
 {
     static const u8 allowed[] = { 0, 2, 15, 18, 19, 34, 36, 37 };
