@@ -36,7 +36,7 @@ compile: $(OBJ)
 
 # ---- the in-guest dom0 loader: a flat image linked from the distribution's static decompressors; left out (empty)
 # if they are not installed: liblzma-dev libzstd-dev zlib1g-dev liblz4-dev libbz2-dev ----
-LOADER_LIBS := $(foreach l,lzma zstd z lz4 bz2,$(wildcard $(shell $(CC) -print-file-name=lib$(l).a)))
+LOADER_LIBS := $(foreach l,lzma zstd z lz4 bz2,$(wildcard $(shell $(CC) -print-file-name=lib$(l).a 2>/dev/null)))
 HAVE_LOADER := $(filter 5,$(words $(LOADER_LIBS)))
 LOADER_CFLAGS := $(CFLAGS) -Iloader -ffreestanding -fno-builtin -fpie -fvisibility=hidden -fno-stack-protector \
 	-fcf-protection=none -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections

@@ -4,6 +4,7 @@
 
     test/run.py             what a change must pass
     test/run.py --all       the long rest too; finished parts are remembered in build/test-all and not repeated
+    test/run.py --hosted    only the hosted programs
     test/run.py -k WORD     only booted tests whose name has WORD
 """
 import argparse
@@ -13,15 +14,18 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 BUILD = TOP / "build"
+sys.path.insert(0, str(TOP / "test/lib"))
+from finished import Finished, tree_key    # noqa: E402
 
 
 class Totals:
     def __init__(self):
-        self.passed = self.failed = self.skipped = 0
+        self.passed = self.failed = self.skipped = self.earlier = 0
         self.failures = []
 
     def add(self, name, result, why=""):
@@ -31,36 +35,67 @@ class Totals:
         if result != "passed":
             print(f"   {result.upper():7} {name}{': ' + why if why else ''}", flush=True)
 
+    def remembered(self, n):
+        self.passed += n
+        self.earlier += n
 
-def hosted(totals, programs):
-    """cmocka programs, in TAP: one line per test."""
+    def closing(self):
+        earlier = f" ({self.earlier} of them in an earlier run)" if self.earlier else ""
+        return f"{self.passed} passed{earlier}, {self.failed} failed, {self.skipped} skipped"
+
+
+def run_hosted(program, long):
+    """One cmocka program, in TAP: (exit status or "timeout", output, seconds). HELIUM_LONG asks it for its long mode."""
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS="print_stacktrace=1")
-    for p in programs:
-        t0 = time.monotonic()
-        try:
-            r = subprocess.run([p], capture_output=True, text=True, errors="replace", timeout=600, env=env)
-            out, rc = r.stdout + r.stderr, r.returncode
-        except subprocess.TimeoutExpired:
-            out, rc = "", "timeout"
-        rows = re.findall(r"^(not ok|ok) \d+ - (\S+)(.*)$", out, re.M)
-        for verdict, name, rest in rows:
-            result = "skipped" if "# SKIP" in rest else "passed" if verdict == "ok" else "failed"
-            totals.add(f"{p.name}:{name}", result)
-        if (rc != 0 and not any(v == "not ok" for v, _, _ in rows)) or not rows:
-            totals.add(p.name, "failed", f"ended with {rc}")
-        if rc != 0:
-            print(out[-6000:])
-        print(f"   {p.name}: {len(rows)} tests, {time.monotonic() - t0:.1f} s", flush=True)
+    if long:
+        env["HELIUM_LONG"] = "1"
+    t0 = time.monotonic()
+    try:
+        r = subprocess.run([program], capture_output=True, text=True, errors="replace", timeout=7200 if long else 600, env=env)
+        rc, out = r.returncode, r.stdout + r.stderr
+    except subprocess.TimeoutExpired:
+        rc, out = "timeout", ""
+    return rc, out, time.monotonic() - t0
 
 
-def booted(totals, args, keyword):
+def hosted(totals, programs, long, done):
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        waiting = {}
+        for p in programs:
+            if done.has(f"hosted/{p.name}"):
+                totals.remembered(done.value(f"hosted/{p.name}"))
+            else:
+                waiting[pool.submit(run_hosted, p, long)] = p
+        for job in as_completed(waiting):
+            p, (rc, out, seconds) = waiting[job], job.result()
+            rows = re.findall(r"^(not ok|ok) \d+ - (\S+)(.*)$", out, re.M)
+            results = []
+            for verdict, name, rest in rows:
+                results.append("skipped" if "# SKIP" in rest else "passed" if verdict == "ok" else "failed")
+                totals.add(f"{p.name}:{name}", results[-1])
+            if (rc != 0 and "failed" not in results) or not rows:
+                results.append("failed")
+                totals.add(p.name, "failed", f"ended with {rc}")
+            if rc != 0:
+                print(out[-6000:])
+            print(f"   {p.name}: {len(rows)} tests, {seconds:.1f} s", flush=True)
+            if set(results) == {"passed"}:
+                done.add(f"hosted/{p.name}", len(rows))
+
+
+def booted(totals, args, keyword, done):
     xml = BUILD / "test-results.xml"
     xml.unlink(missing_ok=True)
-    cmd = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", "-rs", f"--junitxml={xml}", *args]
+    cmd = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-p", "finished", "-v", "--tb=short", "-rs",
+           f"--junitxml={xml}", *args]
     if keyword:
         cmd += ["-k", keyword]
-    rc = subprocess.run(cmd, cwd=TOP, env=dict(os.environ, PYTHONPATH=str(TOP / "test/lib"), PYTHONUNBUFFERED="1",
-                                               PYTHONDONTWRITEBYTECODE="1")).returncode
+    env = dict(os.environ, PYTHONPATH=str(TOP / "test/lib"), PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
+    if done.path:
+        env["HELIUM_FINISHED"] = str(done.path)
+    before = done.count("booted/")
+    rc = subprocess.run(cmd, cwd=TOP, env=env).returncode
+    totals.remembered(before)
     if not xml.exists():
         totals.add("booted tests", "failed", f"pytest ended with {rc}")
         return
@@ -73,25 +108,33 @@ def booted(totals, args, keyword):
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--all", action="store_true")
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--all", action="store_true", help="the long tests too")
     p.add_argument("--hosted", action="store_true", help="only the hosted tests")
-    p.add_argument("-k", dest="keyword")
+    p.add_argument("-k", dest="keyword", help="only booted tests with this word in their name")
     o = p.parse_args()
+    done = Finished(BUILD / "test-all" / tree_key() if o.all else None)
+    if done.count(""):
+        print(f"== going on: {done.count('')} finished parts are not repeated (to repeat them: rm -r build/test-all)")
     totals = Totals()
     t0 = time.monotonic()
     if not o.keyword:
         print("== hosted tests", flush=True)
-        hosted(totals, sorted(f for f in (BUILD / "unit").iterdir() if os.access(f, os.X_OK) and f.is_file() and not f.suffix) +
-               [TOP / "test/mutations/mutations.py"])
+        programs = sorted(f for f in (BUILD / "unit").iterdir() if os.access(f, os.X_OK) and f.is_file() and not f.suffix)
+        # The longest first: two run at a time.
+        hosted(totals, [TOP / "test/mutations/mutations.py"] + programs, o.all, done)
     if not o.hosted:
         print("== booted tests", flush=True)
-        booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword)
+        booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword, done)
     print(f"== {time.monotonic() - t0:.0f} s")
     for name in totals.failures:
         print(f"   FAILED {name}")
-    print(f"{totals.passed} passed, {totals.failed} failed, {totals.skipped} skipped")
+    print(totals.closing())
     return 1 if totals.failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted; `make test-all` goes on where it was")

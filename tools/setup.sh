@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Install what building, running and testing need: Debian packages only. Does nothing when all is there.
 set -eu
+. "$(dirname "$0")/common.sh"
 packages=(
     # build
     gcc make binutils libc6-dev python3 gzip xz-utils git libxen-dev
@@ -17,12 +18,32 @@ for p in "${packages[@]}"; do
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)" = installed ] || missing+=("$p")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-echo "== installing: ${missing[*]}"
-as_root=()
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo > /dev/null || { echo "setup: not root and no sudo: install by hand: ${missing[*]}" >&2; exit 1; }
-    as_root=(sudo)
-fi
-export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get -qq update
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" > /dev/null
+
+[ "$(dpkg --print-architecture)" = amd64 ] || fail "an amd64 (x86-64) Debian 12 is needed, this is $(dpkg --print-architecture)"
+grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release ||
+    echo "note: made for Debian 12 (bookworm); this is $(. /etc/os-release; echo "$PRETTY_NAME")"
+need_root "to install packages: ${missing[*]}"
+need_space / 1500 "to install packages"
+echo "== installing ${#missing[@]} Debian packages: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# apt tells what it does on a descriptor of its own ("dlstatus:1:23.4:text"): show each quarter of the way.
+progress() {
+    local kind percent shown=
+    while IFS=: read -r kind _ percent _; do
+        case $kind in dlstatus) kind="downloading";; pmstatus) kind="installing";; *) continue;; esac
+        percent=$((${percent%%.*} / 25 * 25))
+        [ "$shown" = "$kind $percent" ] || echo "   $kind: $percent %"
+        shown="$kind $percent"
+    done
+}
+
+# One source that cannot be reached is no reason to stop: the installation tells what is really missing.
+as_root apt-get -qq update > "$log" 2>&1 || true
+set -o pipefail
+as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 \
+    install "${missing[@]}" 3>&1 >> "$log" 2>&1 | progress || {
+    grep -E '^(E|W|Err|dpkg):' "$log" | tail -12 >&2
+    fail "the packages could not be installed: see above. Is the network up (deb.debian.org), or another apt running?"
+}

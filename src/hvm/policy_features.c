@@ -23,6 +23,8 @@ bool policy_feature(const struct cpu_policy *p, unsigned feature)
 #define AMD_COMMON 0x0183f3ffu
 
 #define F(name) (1u << (XEN_X86_FEATURE_##name % 32))
+/* 0x80000021:EAX[30], SRSO_USER_KERNEL_NO (APM 3, appendix E): libxen-dev 4.17.5 has no name for it. */
+#define SRSO_US_NO (1u << 30)
 /*
  * One row per word: `guest` = guests have it if the host does; `ask` = only when the configuration asks for it;
  * `force` = always there, we emulate it or it is the toolstack's choice. What is nowhere is never visible:
@@ -68,7 +70,7 @@ static const struct { u32 guest, ask, force; } visible[POLICY_FEATURE_WORDS] = {
         F(AVX512_VP2INTERSECT), 0 },
     { F(AVX_VNNI) | F(AVX512_BF16) | F(FZRM) | F(FSRS) | F(FSRCS), 0, 0 },                  /* 7/1:EAX */
     { /* 0x80000021:EAX */
-        F(LFENCE_DISPATCH) | F(VERW_CLEAR) | F(NSCB) | F(SBPB) | F(IBPB_BRTYPE) | F(SRSO_NO) | F(SRSO_US_NO), 0, 0 },
+        F(LFENCE_DISPATCH) | F(VERW_CLEAR) | F(NSCB) | F(SBPB) | F(IBPB_BRTYPE) | F(SRSO_NO) | SRSO_US_NO, 0, 0 },
     { 0, 0, 0 },                                            /* 7/1:EBX */
     { F(INTEL_PSFD) | F(IPRED_CTRL) | F(RRSBA_CTRL) | F(BHI_CTRL) | F(MCDT_NO), 0, 0 },     /* 7/2:EDX */
     { 0, 0, 0 }, { 0, 0, 0 },                               /* 7/1:ECX, EDX */
