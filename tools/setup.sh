@@ -25,8 +25,9 @@ grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release ||
 need_root "to install packages: ${missing[*]}"
 need_space / 1500 "to install packages"
 echo "== installing ${#missing[@]} Debian packages: ${missing[*]}"
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+log=$tmp/log
 
 # apt tells what it does on a descriptor of its own ("dlstatus:1:23.4:text"): show each quarter of the way.
 progress() {
@@ -42,8 +43,10 @@ progress() {
 # One source that cannot be reached is no reason to stop: the installation tells what is really missing.
 as_root apt-get -qq update > "$log" 2>&1 || true
 set -o pipefail
-as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 \
-    install "${missing[@]}" 3>&1 >> "$log" 2>&1 | progress || {
-    grep -E '^(E|W|Err|dpkg):' "$log" | tail -12 >&2
+# A shell of root's own opens descriptor 3: sudo hands none on.
+as_root sh -c 'log=$0; export DEBIAN_FRONTEND=noninteractive
+    exec apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 install "$@" 3>&1 >> "$log" 2>&1' \
+    "$log" "${missing[@]}" | progress || {
+    grep -E '^(E|W|Err|dpkg):' "$log" | tail -n 12 >&2
     fail "the packages could not be installed: see above. Is the network up (deb.debian.org), or another apt running?"
 }

@@ -47,7 +47,7 @@ DEBUG_KEY(gnttab, 'g', "grant tables", key_gnttab);
 
 static void key_memory(void)
 {
-    printk(LOG_ERR, "RAM: %lu MiB, free for domains %lu MiB, hypervisor heap %lu KiB, highest frame 0x%lx\n",
-           ram_total_pages() >> 8, ram_free_pages() >> 8, heap_pages_used() << 2, ram_max_mfn());
+    printk(LOG_ERR, "RAM: %lu MiB, free for domains %lu KiB, hypervisor heap %lu KiB, highest frame 0x%lx\n",
+           ram_total_pages() >> 8, ram_free_pages() << 2, heap_pages_used() << 2, ram_max_mfn());
 }
 DEBUG_KEY(memory, 'm', "memory", key_memory);

@@ -30,7 +30,7 @@ class Small(Machine):
 
     def command(self):
         q = super().command()
-        if self.no_module:
+        if self.no_module and "-initrd" in q:
             i = q.index("-initrd")
             del q[i:i + 2]
         return q

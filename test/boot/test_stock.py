@@ -119,13 +119,11 @@ class BadConfig(own.Small):
     """xen.cfg as given."""
     text = ""
 
-    def _efi(self):
-        args = super()._efi()
+    def _esp(self):
         cfg = self.tmp / "xen.cfg"
         cfg.write_bytes(self.text)
         make_esp(self.tmp / "esp.img", {"EFI/BOOT/BOOTX64.EFI": self.hypervisor, "EFI/BOOT/xen.cfg": cfg,
-                                                "EFI/BOOT/hello": self.kernel})
-        return args
+                                        "EFI/BOOT/hello": self.kernel})
 
 
 CONFIGS = {

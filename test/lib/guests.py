@@ -69,15 +69,34 @@ class Dom0:
     def free_kib(self):
         return int(re.search(r"free_memory\s*:\s*(\d+)", self.sh("xl info")).group(1)) * 1024
 
+    def uptime(self, name):
+        """Seconds, by xl."""
+        h, m, s = re.search(r"(\d+):(\d\d):(\d\d)\s*$", self.sh(f"xl uptime {name}")).groups()
+        return int(h) * 3600 + int(m) * 60 + int(s)
+
+    def exact_free(self):
+        """(KiB free for domains, KiB of hypervisor heap) by the hypervisor's own account (debug key m)."""
+        self.sh("xl debug-keys m")
+        return re.findall(r"free for domains (\d+) KiB, hypervisor heap (\d+) KiB", self.hypervisor_log())[-1]
+
+    def wait_free(self, before, timeout=20):
+        """All memory comes back, to the page, if not at once (back ends let go when they notice that a guest is gone)."""
+        end = time.monotonic() + timeout
+        while self.exact_free() != before:
+            assert time.monotonic() < end, f"before {before}, now {self.exact_free()} (KiB free, KiB heap)"
+            time.sleep(1)
+
     def hypervisor_log(self):
         """Helium's own log (xl dmesg); quoted, so that it is not taken for console noise."""
         return self.sh("xl dmesg | sed 's/^/|/'").replace("|", "")
 
     def tidy(self):
-        for name in self.domains():
-            self.run(f"xl destroy {name if name != '(null)' else ''}")
+        """Destroy all guests. More than one round: xl may be about to restart one; and a domain can have lost its name."""
         for _ in range(30):
-            if not self.domains():
+            rows = re.findall(r"^\S+\s+([1-9]\d*)\s", self.sh("xl list"), re.M)
+            if not rows:
                 return
-            time.sleep(1)
+            for number in rows:
+                self.run(f"xl destroy {number}")
+            time.sleep(0.5)
         raise AssertionError("domains that cannot be destroyed:\n" + self.sh("xl list"))

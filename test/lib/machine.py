@@ -30,7 +30,7 @@ PROMPT = "helium# "
 
 class Machine:
     """hypervisor: file; kernel/initrd: files for dom0 (module 0 and 1); loader: 'kernel' (QEMU's multiboot),
-    'efi' (xen.efi with xen.cfg on an EFI system partition)."""
+    'efi' (xen.efi with xen.cfg on an EFI system partition), 'none' (whatever else the arguments bring)."""
 
     def __init__(self, hypervisor=None, kernel=None, initrd=None, loader="kernel", mem=2048, smp=2, cpu=STOCK_CPU,
                  iommu=True, disk=True, threads="multi", dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,
@@ -59,8 +59,10 @@ class Machine:
             q += ["-drive", f"if=none,id=root,format=raw,file={CACHE}/dom0.img,snapshot=on",
                   "-device", "ide-hd,drive=root,bus=ide.0"]
         if self.loader == "efi":
-            q += self._efi()
-        else:
+            self._esp()
+            q += self.firmware() + ["-drive", f"if=none,id=esp,format=raw,file={self.tmp}/esp.img",
+                                    "-device", "ide-hd,drive=esp,bus=ide.5,bootindex=1"]
+        elif self.loader == "kernel":
             esc = lambda s: str(s).replace(",", ",,")
             modules = f"{esc(self.kernel)} {esc(self.linux_args)}"
             if self.initrd:
@@ -68,17 +70,20 @@ class Machine:
             q += ["-kernel", str(self.hypervisor), "-append", self.xen_args, "-initrd", modules]
         return q + self.extra
 
-    def _efi(self):
-        esp, vars_ = self.tmp / "esp.img", self.tmp / "vars.fd"
-        shutil.copy(OVMF_VARS, vars_)
+    def firmware(self):
+        """OVMF with variables of its own."""
+        shutil.copy(OVMF_VARS, self.tmp / "vars.fd")
+        return ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}",
+                "-drive", f"if=pflash,format=raw,file={self.tmp}/vars.fd"]
+
+    def _esp(self):
+        """The EFI system partition: xen.efi as the default program, xen.cfg and what it names."""
         cfg = self.tmp / "xen.cfg"
         lines = ["[global]", "default=debian", "[debian]", f"options={self.xen_args}",
                  f"kernel=vmlinuz {self.linux_args}"] + (["ramdisk=initrd.img"] if self.initrd else [])
         cfg.write_text("\n".join(lines) + "\n")
-        make_esp(esp, {"EFI/BOOT/BOOTX64.EFI": self.hypervisor, "EFI/BOOT/xen.cfg": cfg, "EFI/BOOT/vmlinuz": self.kernel,
-                       "EFI/BOOT/initrd.img": self.initrd})
-        return ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}", "-drive", f"if=pflash,format=raw,file={vars_}",
-                "-drive", f"if=none,id=esp,format=raw,file={esp}", "-device", "ide-hd,drive=esp,bus=ide.5,bootindex=1"]
+        make_esp(self.tmp / "esp.img", {"EFI/BOOT/BOOTX64.EFI": self.hypervisor, "EFI/BOOT/xen.cfg": cfg,
+                                        "EFI/BOOT/vmlinuz": self.kernel, "EFI/BOOT/initrd.img": self.initrd})
 
     def start(self):
         """Power on. The serial line is self.child, a pexpect object."""
@@ -106,7 +111,7 @@ class Machine:
             raise AssertionError(f"waited for {pattern!r}, got {('', 'a panic', 'the end', 'nothing')[i]}:\n{tail}")
         return self.child.match
 
-    def boot(self, timeout=300):
+    def boot(self, timeout=900):
         """Power on and wait for dom0's shell."""
         self.start()
         self.expect(r"root@helium:~# ", timeout)

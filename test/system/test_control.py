@@ -40,9 +40,10 @@ def test_affinity(dom0):
 
 
 def cpu_seconds(dom0, names):
-    rows = [l.split() for l in dom0.sh("xl list").splitlines()]
+    """dom0's clock, and the CPU time of each of these guests, taken in one command."""
+    first, *rows = [l.split() for l in dom0.sh("cut -d' ' -f1 /proc/uptime; xl list").splitlines()]
     used = {r[0]: float(r[-1]) for r in rows[1:]}
-    return [used[n] for n in names]
+    return float(first[0]), [used[n] for n in names]
 
 
 def spin(dom0, name, weight=None):
@@ -59,9 +60,9 @@ def test_weights_share_a_cpu(dom0):
     spin(dom0, "a", 256)
     spin(dom0, "b", 512)
     time.sleep(2)
-    a0, b0 = cpu_seconds(dom0, "ab")
+    _, (a0, b0) = cpu_seconds(dom0, "ab")
     time.sleep(10)
-    a1, b1 = cpu_seconds(dom0, "ab")
+    _, (a1, b1) = cpu_seconds(dom0, "ab")
     dom0.sh("xl vcpu-pin Domain-0 all all")
     ratio = (b1 - b0) / (a1 - a0)
     assert 1.8 <= ratio <= 2.2, f"ratio {ratio:.2f}"
@@ -72,11 +73,11 @@ def test_cap(dom0):
     spin(dom0, "a")
     dom0.sh("xl sched-credit2 -d a -c 25")
     time.sleep(1)
-    t0, (u0,) = time.monotonic(), cpu_seconds(dom0, "a")
-    time.sleep(10)
-    (u1,), t1 = cpu_seconds(dom0, "a"), time.monotonic()
+    t0, (u0,) = cpu_seconds(dom0, "a")
+    time.sleep(12)
+    t1, (u1,) = cpu_seconds(dom0, "a")
     share = (u1 - u0) / (t1 - t0)
-    assert 0.2 <= share <= 0.28, f"share {share:.3f}"
+    assert 0.225 <= share <= 0.275, f"share {share:.3f}"
 
 
 @pytest.mark.parametrize("what, config", [
@@ -86,14 +87,14 @@ def test_cap(dom0):
     ("maxmem", dict(memory=64, maxmem=128)),
 ])
 def test_impossible_guest_is_refused(dom0, what, config):
-    before = dom0.free_kib()
+    before = dom0.exact_free()
     dom0.config("bad", **config)
     rc, out = dom0.run("xl create -q /tmp/bad.cfg", 200)
     if what == "maxmem" and rc == 0:
         pytest.skip("libxl does not ask for populate-on-demand here")
     assert rc != 0 and out.strip(), out
     assert dom0.domains() == {}
-    assert dom0.free_kib() == before
+    dom0.wait_free(before)
 
 
 def test_pv_guest_is_refused_and_says_how(dom0):
@@ -104,12 +105,11 @@ def test_pv_guest_is_refused_and_says_how(dom0):
 
 
 def test_killed_xl_leaves_nothing(dom0):
-    before = dom0.free_kib()
+    """Killed at three moments of a create: what is left can be destroyed, and no page is lost."""
     dom0.config("a", memory=256)
-    for wait in (0.3, 1, 2):
+    dom0.sh("xl create -q -p /tmp/a.cfg && xl destroy a", 120)
+    before = dom0.exact_free()
+    for wait in (0.2, 0.7, 1.5):
         dom0.run(f"timeout -s KILL {wait} xl create -q /tmp/a.cfg", 60)
-        for name, row in dom0.domains().items():
-            dom0.sh(f"xl destroy {row[0]}")
-        time.sleep(2)
-    assert dom0.domains() == {}
-    assert dom0.free_kib() == before
+        dom0.tidy()
+    dom0.wait_free(before)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""Another dom0: on a machine without IOMMU (`dom0-iommu=none`), with the C xenstored instead of oxenstored. And what is
+left when the daemons of the toolstack are killed in the middle of a create."""
+import re
+import time
+
+import pytest
+from machine import BUILD, Machine
+from guests import Dom0
+from test_guest import disk_round
+
+XENSTORED = "/usr/lib/xen-4.17/bin/xenstored"
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """The init script of the toolstack takes XENSTORED from the environment, which systemd takes from the command line."""
+    d = Dom0(Machine(smp=1, mem=2048, iommu=False, xen="dom0-iommu=none", linux=f"systemd.setenv=XENSTORED={XENSTORED}",
+                     log=BUILD / "logs/plain.log"))
+    d.cpus = 1
+    d.m.boot()
+    d.prepare()
+    yield d
+    d.m.off()
+
+
+@pytest.fixture(autouse=True)
+def tidy_plain(plain):
+    yield
+    plain.tidy()
+
+
+def test_without_iommu_is_told(plain):
+    log = plain.hypervisor_log()
+    assert "devices of dom0 are not confined" in log
+    assert "hvm_directio" not in plain.sh("xl info")
+    assert "swiotlb=force" in plain.sh("cat /proc/cmdline")
+
+
+def test_c_xenstored_runs(plain):
+    assert plain.sh("readlink /proc/$(cat /run/xenstore.pid)/exe").strip() == XENSTORED
+    assert plain.sh("xenstore-read /local/domain/0/name") == "Domain-0"
+
+
+def test_disk(plain):
+    """Pages granted by the guest reach the disk through dom0's bounce buffers."""
+    plain.sh("truncate -s 64M /root/disk.raw")
+    disk_round(plain, "format=raw,vdev=xvda,access=rw,target=/root/disk.raw")
+
+
+def test_network(plain):
+    plain.create("a", run="sleep 3; ping -c 3 192.168.77.1", extra="t.ip=192.168.77.2", vif=["bridge=xenbr0"])
+    plain.wait_log("a", r"3 packets transmitted, 3 packets received")
+    plain.wait_gone("a")
+
+
+def test_memory_that_dom0_gives_up_is_kept_for_it(plain):
+    """Without IOMMU a frame that left dom0 could still be written by its devices: no guest may get it."""
+    free = plain.free_kib()
+    plain.sh("xl mem-set 0 600")
+    end = time.monotonic() + 60
+    while int(plain.sh("xl list 0").split()[-4]) > 600:
+        assert time.monotonic() < end, plain.sh("xl list")
+        time.sleep(1)
+    assert plain.free_kib() == free
+    plain.sh("xl mem-set 0 768")
+    while int(plain.sh("xl list 0").split()[-4]) < 760:
+        assert time.monotonic() < end + 60, plain.sh("xl list")
+        time.sleep(1)
