@@ -182,9 +182,11 @@ void boot_start(u32 magic, paddr_t info, u64 tsc, paddr_t base)
     boot_info.image_end = base + (u64)(_end_image - _start_image);
     boot_info.entry_tsc = tsc;
     const char *bad = read_loader_info(magic, info);
-    if (bad)
-        panic("The boot loader's information cannot be used: %s (magic %#x, at %#llx)\n", bad, magic,
-              (unsigned long long)info);
+    if (bad) {
+        printk(LOG_ERR, "Cannot start: the boot loader's information cannot be used: %s (magic %#x, at %#llx); "
+               "check the boot entry or use another boot loader\n", bad, magic, (unsigned long long)info);
+        machine_halt();
+    }
     keep_rsdp();
     memmap_finish(&boot_info);
     split_cmdline();

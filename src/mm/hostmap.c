@@ -6,6 +6,7 @@
 #include "boot/memmap.h"
 #include "boot/start.h"
 #include "cpu/cpu.h"
+#include "debug/console.h"
 #include "lib/lib.h"
 
 enum {
@@ -225,9 +226,11 @@ struct ram_range hostmap_init(void)
     clip_ram();
     u64 pages = tables_needed(max_order);
     base = find_place(image_bytes() + pages * PAGE_SIZE);
-    if (!base)
-        panic("No %llu KiB of free RAM in one piece below 4 GiB for the hypervisor\n",
-              (unsigned long long)((image_bytes() >> 10) + pages * 4));
+    if (!base) {
+        printk(LOG_ERR, "Cannot start: no %llu KiB of free RAM in one piece below 4 GiB for the hypervisor\n",
+               (unsigned long long)((image_bytes() >> 10) + pages * 4));
+        machine_halt();
+    }
     tables = base + image_bytes();
     pool.next = tables;
     pool.end = tables + pages * PAGE_SIZE;
