@@ -130,14 +130,14 @@ images: setup
 	@tools/build-images.sh
 # A recursive make, so that nothing is decided before the tools are installed.
 test: setup images
-	@$(MAKE) --no-print-directory -j2 all unit-programs guests
+	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests
 	@test/run.py
 test-all: setup images
-	@$(MAKE) --no-print-directory -j2 all unit-programs guests
+	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests
 	@test/run.py --all
 run: setup images
-	@$(MAKE) --no-print-directory -j2 all
-	@/usr/bin/python3 tools/run.py
+	@$(MAKE) -s --no-print-directory -j2 all
+	@/usr/bin/python3 tools/run.py $(ARGS)
 # Helium beside Debian's own Xen: writes doc/performance.md. On two idle cores a quarter of an hour.
 bench: setup images
 	@$(MAKE) --no-print-directory -j2 all guests

@@ -17,4 +17,4 @@ $(B)/guest/%.elf: $(B)/guest/%.o $(GUEST_LIB) test/guest/lib/guest.lds
 	$(call say,GUEST)
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,test/guest/lib/guest.lds -Wl,--build-id=none -Wl,-z,noexecstack \
 		-Wl,--no-warn-rwx-segments $< $(GUEST_LIB) -o $@
-.PRECIOUS: $(B)/guest/%.o
+.PRECIOUS: $(B)/guest/%.o $(B)/guest/lib/%.o

@@ -67,3 +67,41 @@ def test_memory_that_dom0_gives_up_is_kept_for_it(plain):
     while int(plain.sh("xl list 0").split()[-4]) < 760:
         assert time.monotonic() < end + 60, plain.sh("xl list")
         time.sleep(1)
+
+
+# ---- daemons that die; last, because a xenstored that was killed leaves its clients confused ----
+
+def kill_in_create(d, process):
+    """Begin to create a guest and, as soon as the hypervisor has the domain with its first event channels, kill the
+    process. Returns the memory figures from before. xl is killed too if it got stuck."""
+    d.config("a", memory=200)
+    d.sh("xl create -q -p /tmp/a.cfg", 120)
+    number = d.domains()["a"][0] + 1
+    d.tidy()
+    before = d.exact_free()
+    d.run(f"timeout -s KILL 30 xl create -q /tmp/a.cfg & timeout 30 sh -c 'until /usr/lib/xen-4.17/bin/lsevtchn {number} "
+          f"2> /dev/null | grep -q VCPU; do :; done'; kill -9 {process}; wait", 200)
+    return before
+
+
+def test_killed_xenconsoled_loses_nothing(plain):
+    before = kill_in_create(plain, "$(pgrep -x xenconsoled)")
+    assert plain.run("pgrep -x xenconsoled")[0] != 0
+    plain.tidy()
+    plain.sh("systemctl restart xen", 200)
+    plain.wait_free(before)
+    plain.create("b", memory=96)
+    plain.wait_log("b", "GUEST: up")
+
+
+@pytest.mark.parametrize("kind", ["plain", "dom0"])
+def test_killed_xenstored_loses_nothing(kind, request):
+    """The next xenstored (C here, OCaml there) starts with an empty store: what is left of the guest has no name any more,
+    but can be destroyed."""
+    d = request.getfixturevalue(kind)
+    before = kill_in_create(d, "$(cat /run/xenstore.pid)")
+    assert d.run("timeout -s KILL 5 xenstore-read /local/domain/0/name")[0] != 0
+    d.sh("pkill -9 -x xenconsoled; systemctl restart xen; xl list", 300)
+    assert len(re.findall(r"(?m)^\S+\s+\d+ ", d.sh("xl list"))) == 2, "not killed in the middle"
+    d.tidy()
+    d.wait_free(before)
