@@ -42,7 +42,7 @@ class Screen:
     """Where the serial line goes: to the log, and to the terminal either as it is (verbose) or as one passing line."""
 
     def __init__(self, verbose):
-        self.log, self.verbose = open(TOP / LOG, "w", encoding="utf-8"), verbose
+        self.log, self.verbose = open(TOP / LOG, "w", encoding="utf-8", buffering=1), verbose
         self.live, self.line, self.shown = sys.stdout.isatty() and not verbose, "", 0
 
     def write(self, text):
