@@ -68,7 +68,7 @@ CRASH = {
 }
 
 
-@pytest.mark.parametrize("how", CRASH)
+@pytest.mark.parametrize("how", [pytest.param(h, marks=pytest.mark.long if "-" in h else []) for h in CRASH])
 def test_crash(dom0, how):
     """`xl sysrq` makes the guest's kernel panic."""
     dom0.sh("rm -rf /var/lib/xen/dump; mkdir -p /var/lib/xen/dump")
