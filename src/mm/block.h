@@ -156,8 +156,12 @@ int page_get_heap(mfn_t m) __must_check;
 /* Record the guest frame of 2^order owned frames. */
 void page_set_gfn(mfn_t m, unsigned order, gfn_t g);
 
+/* The hosted build may let an allocation, or a piece of a copy from or to a guest, fail here. */
 #ifdef HOSTED
 bool fail_point(void);
+bool fail_copy(void);
+u64 heap_objects(void);
 #else
 static inline bool fail_point(void) { return false; }
+static inline bool fail_copy(void) { return false; }
 #endif

@@ -6,6 +6,7 @@
  */
 #include "mm/guest.h"
 #include "hvm/hvm.h"
+#include "mm/block.h"
 #include "mm/walk.h"
 
 static inline void copy_bytes(char *p, void *buf, size_t n, bool write)
@@ -35,7 +36,7 @@ static int copy_gpa(struct domain *d, gpa_t gpa, void *buf, size_t len, bool wri
         unsigned off = (unsigned)(gpa % PAGE_SIZE);
         size_t n = MIN(len, PAGE_SIZE - off);
         const struct domain *prev = p2m_enter(d);
-        mfn_t m = p2m_peek(d, GFN(gpa >> PAGE_SHIFT), write);
+        mfn_t m = fail_copy() ? INVALID_MFN : p2m_peek(d, GFN(gpa >> PAGE_SHIFT), write);
         if (mfn_valid(m))
             copy_piece(m, off, buf, n, write);
         p2m_exit(prev);
@@ -58,7 +59,7 @@ static inline bool copy_at(struct domain *d, const struct paging_state *ps, gva_
     u32 pfec;
 
     if (likely(!walk_guest(&w, ps, va, write ? GW_WRITE : 0, &gpa, &pfec)))
-        p = p2m_view(&w, gpa, write);
+        p = fail_copy() ? NULL : p2m_view(&w, gpa, write);
     if (likely(p))
         copy_bytes(p, buf, n, write);
     p2m_exit(prev);

@@ -30,8 +30,20 @@ static struct spinlock slab_lock = SPINLOCK(RANK_HEAP);
 static struct list slabs[ARRAY_SIZE(class_size)];
 static struct large *large[HASH];
 
+/* What is allocated at the moment, for tests that look for leaks: small objects, and pages that are no slabs. */
+#ifdef HOSTED
+static u64 live_objects, slab_pages;
+#define COUNT(what, n) ((what) += (u64)(n))
+u64 heap_objects(void) { return live_objects + heap_pages_used() - slab_pages; }
+#else
+#define COUNT(what, n) ((void)0)
+#endif
+
 void slab_init(void)
 {
+#ifdef HOSTED
+    live_objects = slab_pages = 0;
+#endif
     spin_init(&slab_lock, RANK_HEAP);
     for (unsigned c = 0; c < NR_CLASSES; c++)
         list_init(&slabs[c]);
@@ -55,6 +67,7 @@ static struct slab *slab_new(unsigned class)
 
     if (!s)
         return NULL;
+    COUNT(slab_pages, 1);
     s->class = (u16)class;
     s->magic = SLAB_MAGIC;
     s->nr_free = (u16)objects(class);
@@ -92,6 +105,7 @@ static void *small_alloc(size_t size)
             list_add(&slabs[c], &fresh->node);
         if (!list_empty(&slabs[c])) {
             void *p = take_object(list_entry(slabs[c].next, struct slab, node));
+            COUNT(live_objects, 1);
             spin_unlock(&slab_lock);
             memset(p, 0, class_size[c]);
             return p;
@@ -173,6 +187,7 @@ void kfree(void *p)
     if (bit_test(s->free, i))
         panic("kfree(%p): freed twice\n", p);
     bit_set(s->free, i);
+    COUNT(live_objects, -1);
     POISON(p, class_size[s->class]);
     if (s->nr_free++ == 0)
         list_add(&slabs[s->class], &s->node);
@@ -183,6 +198,7 @@ void kfree(void *p)
     }
     spin_unlock(&slab_lock);
     if (empty) {
+        COUNT(slab_pages, -1);
         s->magic = 0;
         pages_free(s, 0);
     }

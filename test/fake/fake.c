@@ -19,7 +19,7 @@ void (*fake_hook)(const void *addr);
 __thread bool fake_hook_reads;
 
 static struct cpu cpu_data[NR_CPUS];
-static unsigned fail_countdown;
+static unsigned fail_countdown, copy_countdown;
 static bool fail_always, fail_happened;
 
 /* Modules of the bare machine define these; a strong definition in a linked module wins. */
@@ -43,7 +43,21 @@ void hook_read(const void *addr)
 void fake_fail_at(unsigned k)
 {
     fail_countdown = k;
+    copy_countdown = 0;
     fail_always = fail_happened = false;
+}
+
+void fake_fail_copy_at(unsigned k)
+{
+    fake_fail_at(0);
+    copy_countdown = k;
+}
+
+bool fail_copy(void)
+{
+    if (!copy_countdown || --copy_countdown)
+        return false;
+    return fail_happened = true;
 }
 
 void fake_fail_from(unsigned k)

@@ -30,7 +30,7 @@ struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus);
 void fake_domain_destroy(struct domain *d);
 /* By id, without a reference (domains made with fake_domain()); NULL if none. */
 struct domain *fake_find_domain(u16 id);
-/* n-th domain made with fake_domain(), NULL past the end. */
+/* n-th domain made with fake_domain() or, where domain.c is linked, by whatever means; NULL past the end. */
 struct domain *fake_domain_nth(unsigned n);
 /* Address in the window of a byte of d's RAM; NULL if nothing is mapped there. No reference: tests only. */
 void *fake_guest_ptr(struct domain *d, gpa_t gpa);
@@ -42,8 +42,11 @@ void fake_fail_at(unsigned k);
 bool fake_failed(void);
 /* Every fail_point() from the k-th on fails; 0: off. */
 void fake_fail_from(unsigned k);
-/* Called by the memory allocators; false = go on. */
+/* The same for the k-th page-wise piece of a copy from or to guest memory: -EFAULT. */
+void fake_fail_copy_at(unsigned k);
+/* Called by the memory allocators and by guest copies; false = go on. */
 bool fail_point(void);
+bool fail_copy(void);
 
 /* ---- panic ---- */
 extern jmp_buf fake_panic_jmp;

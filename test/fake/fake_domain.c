@@ -14,6 +14,8 @@ extern __typeof__(vcpu_create) vcpu_create __attribute__((weak));
 extern __typeof__(dom_init) dom_init __attribute__((weak));
 extern __typeof__(domain_destroy) domain_destroy __attribute__((weak));
 extern __typeof__(timer_run) timer_run __attribute__((weak));
+extern __typeof__(get_domain_from) get_domain_from __attribute__((weak));
+extern __typeof__(put_domain) put_domain __attribute__((weak));
 
 void fake_domains_reset(void)
 {
@@ -33,8 +35,18 @@ static void remember(struct domain *d)
     panic("fake: too many domains\n");
 }
 
+/* Also those that a hypercall made, if there is a list of domains. */
 struct domain *fake_domain_nth(unsigned n)
 {
+    struct domain *d;
+
+    for (u16 id = 0; get_domain_from && (d = get_domain_from(id)) != NULL; id = (u16)(d->id + 1)) {
+        put_domain(d);
+        if (!n--)
+            return d;
+    }
+    if (get_domain_from)
+        return NULL;
     for (unsigned i = 0; i < MAX_DOMS; i++)
         if (doms[i] && !n--)
             return doms[i];
