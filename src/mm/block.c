@@ -90,15 +90,17 @@ void block_relist(struct block *b)
     }
 }
 
-void block_add(struct block *b)
+void blocks_add(u64 i, u64 n)
 {
-    ASSERT(!b->flags && !b->nr_free);
-    b->nr_free = BLOCK_PAGES;
-    b->flags = BF_FREELIST;
-    list_add(&free_blocks, &b->node);
-    ram.free += BLOCK_PAGES;
-    ram.free_blocks++;
-    (*gig_counter(b))++;
+    ram.free += n * BLOCK_PAGES;
+    ram.free_blocks += n;
+    for (struct block *b = &blocks[i]; n; n--, i++, b++) {
+        ASSERT(!b->flags && !b->nr_free);
+        b->nr_free = BLOCK_PAGES;
+        b->flags = BF_FREELIST;
+        list_add(&free_blocks, &b->node);
+        gig_free[i / BLOCK_PAGES]++;
+    }
 }
 
 /* Free pages of b are counted where its owner and flags say. */

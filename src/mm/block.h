@@ -105,8 +105,8 @@ extern bool dom0_keep_frames;
 
 /* ---- block.c ---- all with ram_lock held */
 void block_reset(void);
-/* A block whose descriptor is all zeroes is RAM, wholly free. */
-void block_add(struct block *b);
+/* Blocks i to i + n - 1, whose descriptors are all zeroes, are RAM, wholly free. */
+void blocks_add(u64 i, u64 n);
 /* Take page i, which is free, for `owner`. The block must have an array if the owner differs from others'. */
 void block_take_page(struct block *b, unsigned i, unsigned owner);
 /* Page i becomes free (or parked, if anonymous references exist). It has no reference of its own. */

@@ -11,10 +11,6 @@ static unsigned nr_ranges;
 /* Mark [first, last) of block b as free RAM. */
 static void free_pages_of_block(struct block *b, unsigned first, unsigned last)
 {
-    if (first == 0 && last == BLOCK_PAGES) {
-        block_add(b);
-        return;
-    }
     for (unsigned i = first; i < last; i++) {
         if (page_is_free(b, i))
             panic("RAM page %llx given up twice\n", (unsigned long long)block_mfn(b, i).n);
@@ -26,10 +22,12 @@ static void free_pages_of_block(struct block *b, unsigned first, unsigned last)
 static void free_range(u64 start, u64 end)
 {
     while (start < end) {
-        struct block *b = block_of(MFN(start));
-        u64 base = ROUND_DOWN(start, BLOCK_PAGES);
-        u64 stop = MIN(end, base + BLOCK_PAGES);
-        free_pages_of_block(b, (unsigned)(start - base), (unsigned)(stop - base));
+        u64 n = start % BLOCK_PAGES ? 0 : (end - start) / BLOCK_PAGES, base = ROUND_DOWN(start, BLOCK_PAGES);
+        u64 stop = n ? start + n * BLOCK_PAGES : MIN(end, base + BLOCK_PAGES);
+        if (n)
+            blocks_add(start / BLOCK_PAGES, n);
+        else
+            free_pages_of_block(block_of(MFN(start)), (unsigned)(start - base), (unsigned)(stop - base));
         start = stop;
     }
 }
