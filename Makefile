@@ -108,6 +108,13 @@ $(B)/unit/%: test/unit/%.c $(B)/hosted/libcore.a
 	@mkdir -p $(@D)
 	$(call say,TEST)
 	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka $(UNIT_LIBS)
+# Exhaustive checks of small arithmetic (test/proofs); the Spin models there are run by spin.py.
+PROOFS := $(patsubst test/proofs/%.c,$(B)/unit/%,$(wildcard test/proofs/*.c))
+UNIT += $(PROOFS)
+$(PROOFS): $(B)/unit/%: test/proofs/%.c $(B)/hosted/libcore.a
+	@mkdir -p $(@D)
+	$(call say,PROOF)
+	$(Q)$(CC) $(HFLAGS) $< -o $@ $(B)/hosted/libcore.a -lcmocka
 $(B)/unit/test_emulate: UNIT_LIBS := $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
 $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 # For test/mutations.
@@ -117,6 +124,7 @@ unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
 include test/guest/guest.mk
+include test/fuzz/fuzz.mk
 
 # ---- generated documents; test/boot/test_docs.py fails when one is out of date ----
 doc: $(B)/xen-syms
@@ -130,10 +138,10 @@ images: setup
 	@tools/build-images.sh
 # A recursive make, so that nothing is decided before the tools are installed.
 test: setup images
-	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests
+	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests fuzz-programs
 	@test/run.py
 test-all: setup images
-	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests
+	@$(MAKE) -s --no-print-directory -j2 all unit-programs guests fuzz-programs
 	@test/run.py --all
 run: setup images
 	@$(MAKE) -s --no-print-directory -j2 all
@@ -143,6 +151,9 @@ bench: setup images
 	@$(MAKE) --no-print-directory -j2 all guests
 	@/usr/bin/python3 tools/bench.py
 unit-programs: $(UNIT)
+lint:
+	@tools/lint.py --all
+.PHONY: lint
 
 clean:
 	$(Q)rm -rf $(B)

@@ -122,7 +122,8 @@ def main():
         print("== hosted tests", flush=True)
         programs = sorted(f for f in (BUILD / "unit").iterdir() if os.access(f, os.X_OK) and f.is_file() and not f.suffix)
         # The longest first: two run at a time.
-        hosted(totals, [TOP / "test/mutations/mutations.py"] + programs, o.all, done)
+        first = [TOP / f for f in ("test/mutations/mutations.py", "test/fuzz/fuzz.py", "tools/lint.py", "test/proofs/spin.py")]
+        hosted(totals, first + programs, o.all, done)
     if not o.hosted:
         print("== booted tests", flush=True)
         booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword, done)

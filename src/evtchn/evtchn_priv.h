@@ -132,9 +132,9 @@ long evtchn_bind_virq(struct call *c, void *arg);
 bool evtchn_virq_is_global(u32 virq);
 void evtchn_virq_unbind_locked(struct domain *d, struct evtchn *chn);
 /* 0, -EINVAL: not a port in use, or the hypervisor's and !xen. */
-int evtchn_close_port(struct domain *d, u32 port, bool xen);
+int evtchn_close_port(struct domain *d, u32 port, bool xen) __must_check;
 /* Close all ports, the hypervisor's only if xen. -ERESTART: more to do. Opens interrupt windows. */
-int evtchn_close_all(struct domain *d, bool xen);
+int evtchn_close_all(struct domain *d, bool xen) __must_check;
 
 /* ---- the hypervisor's own ports: evtchn_xen.c ---- */
 /* Tell the hypervisor's end `chn` of d that its peer sent an event. */

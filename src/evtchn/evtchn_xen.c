@@ -39,7 +39,7 @@ long evtchn_alloc_xen(struct vcpu *v, u16 remote, void (*fn)(struct vcpu *, u32 
 void evtchn_free_xen(struct domain *d, u32 port)
 {
     struct evtchn *chn = d->evtchn ? evtchn_lookup(d->evtchn, port) : NULL;
-    if (chn && chn->consumer) (void)evtchn_close_port(d, port, true);
+    if (chn && chn->consumer && evtchn_close_port(d, port, true)) return;    /* closed by somebody else */
 }
 
 void evtchn_consume(struct domain *d, struct evtchn *chn, u32 port)

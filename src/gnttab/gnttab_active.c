@@ -145,8 +145,8 @@ void gnttab_dump(struct domain *d)
     printk(LOG_INFO, "d%u: %u of %u frames, %u mappings of other domains' grants\n", d->id, gt->nr_frames,
            gt->max_frames, gt->mt_used);
     for (u32 ref = 0; ref < gt->nr_frames * REFS_PER_FRAME; ref++) {
-        struct active *chunk = gt->active[ref / ACTIVE_PER_CHUNK], *a = chunk + ref % ACTIVE_PER_CHUNK;
-        if (chunk && a->pins)
+        struct active *chunk = gt->active[ref / ACTIVE_PER_CHUNK], *a = chunk ? chunk + ref % ACTIVE_PER_CHUNK : NULL;
+        if (a && a->pins)
             printk(LOG_INFO, "  ref %u: mfn %lx for d%u, %u pins (%u writing), flags %x\n", ref,
                    (unsigned long)a->mfn, (unsigned)a->domid, a->pins, a->wpins, *entry_word(gt, ref) & 0xffff);
     }

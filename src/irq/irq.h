@@ -26,7 +26,7 @@ void smp_kick(unsigned cpu);
 void smp_call_all(void (*fn)(void *), void *arg);
 
 /* Allocate / free a dynamic vector with a handler; the vector is valid on all CPUs. -ENOSPC if none is left. */
-int irq_vector_alloc(irq_fn fn, void *arg);
+int irq_vector_alloc(irq_fn fn, void *arg) __must_check;
 void irq_vector_free(unsigned vector);
 
 /* Handler of one of the fixed system vectors above (VEC_SERIAL, VEC_IOMMU, ...). */

@@ -64,6 +64,7 @@ void msix_probe(struct vpci *vp, struct pci_dev *dev, u8 cap)
     if (!fits(dev, x->bir, x->table, x->nr * MSIX_ENTRY) || !fits(dev, x->pba_bir, x->pba, (x->nr + 63u) / 64 * 8)) {
         printk(LOG_WARN, "PCI %02x:%02x.%u: MSI-X table lies outside of its BAR, MSI-X is not used\n",
                dev->s >> 8 & 0xff, dev->s >> 3 & 31, dev->s & 7);
+        *x = (struct pci_msix){ .entry = x->entry, .nr_room = x->nr_room };     /* no BAR number beyond the last */
         return;
     }
     if (x->nr > x->nr_room) {       /* an old, shorter array stays: its interrupts may be on their way */
