@@ -19,17 +19,20 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 BUILD = TOP / "build"
-sys.path.insert(0, str(TOP / "test/lib"))
+sys.path[:0] = [str(TOP / "test/lib"), str(TOP / "tools")]
 from finished import Finished, tree_key    # noqa: E402
+import xsa      # noqa: E402
 
 
 class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = self.earlier = 0
         self.failures = []
+        self.ran = set()
 
     def add(self, name, result, why=""):
         setattr(self, result, getattr(self, result) + 1)
+        self.ran.add(name)
         if result == "failed":
             self.failures.append(name)
         if result != "passed":
@@ -127,6 +130,9 @@ def main():
     if not o.hosted:
         print("== booted tests", flush=True)
         booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword, done)
+    if not (o.all or o.hosted or o.keyword):
+        for test, advisory in xsa.did_not_run(totals.ran):
+            totals.add(f"{advisory}: {test}", "failed", "the table of advisories names it, and it did not run")
     print(f"== {time.monotonic() - t0:.0f} s")
     for name in totals.failures:
         print(f"   FAILED {name}")

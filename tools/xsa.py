@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The table of security advisories: doc/security/xsa.json -> doc/security/xsa.md.
+"""The table of security advisories: doc/security/xsa.json -> doc/security/xsa.md, and hardened.txt, which goes into
+the description of a package.
 
-    tools/xsa.py            check the list and write the page (make doc)
-    tools/xsa.py --check    check the list and that the page is up to date
+    tools/xsa.py            check the list and write both (make doc)
+    tools/xsa.py --check    check the list and that both are up to date
 
-The check: every test that a row names exists, every file it names exists, a row without tests says why, and for every
+test/run.py asks did_not_run() at the end of a complete run.
+
+The check: every test that a row names exists and is in its program's list, every file it names exists, a row without tests says why, and for every
 row of part 1 there is a weakened build that the tests must notice (test/mutations).
 Names of tests: unit/PROGRAM:function (test/unit), guest/KERNEL:function (test/guest, booted), boot/FILE:function and
 system/FILE:function (pytest)."""
@@ -13,11 +16,13 @@ import functools
 import json
 import re
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 LIST, PAGE = TOP / "doc/security/xsa.json", TOP / "doc/security/xsa.md"
+HARDENED = TOP / "doc/security/hardened.txt"
 PLACES = {          # kind: (file, pattern that finds the test)
     "unit": ("test/unit/{}.c", r"\bvoid {}\(void \*\*"),
     "guest": ("test/guest/{}.c", r"\bTEST\({}\)"),
@@ -43,7 +48,34 @@ def test_problem(name):
         return f"{path.format(m[2])} does not exist"
     if m[1] == "guest" and f'"{m[2]}":' not in text("test/boot/test_kernels.py"):
         return "is in a kernel that test/boot/test_kernels.py does not boot"
+    if m[1] == "unit" and len(re.findall(rf"\b{m[3]}\b", re.sub(r"(?s)/\*.*?\*/", "", source))) < 2:
+        return f"is not in the list of tests of {path.format(m[2])}"
     return None if re.search(pattern.format(m[3]), source, re.M) else f"is not in {path.format(m[2])}"
+
+
+def is_long(name):
+    """Only in make test-all: marked so, itself or as a whole file."""
+    kind, program, function = re.fullmatch(r"(\w+)/(\w+):(\w+)", name).groups()
+    source = text(PLACES[kind][0].format(program))
+    if kind not in ("boot", "system"):
+        return False
+    above = source[:source.index(f"\ndef {function}(")].splitlines()
+    marks = []
+    while above and above[-1].strip() and not above[-1].startswith("def "):
+        marks.append(above.pop())
+    return "mark.long" in "".join(marks) or bool(re.search(r"^pytestmark = .*long", source, re.M))
+
+
+def did_not_run(ran):
+    """What the table promises and a complete `make test` did not run: (test, advisories). ran: names as test/run.py
+    reports them."""
+    stems = {n.split("[")[0] for n in ran} | set(ran)
+    for r in json.loads(LIST.read_text())["rows"]:
+        for t in r["tests"]:
+            kind, program, function = re.fullmatch(r"(\w+)/(\w+):(\w+)", t).groups()
+            name = {"unit": f"{program}:{function}", "guest": f"test_verdict[{program}-{function}]"}.get(kind, function)
+            if name not in stems and not is_long(t):
+                yield t, "XSA-" + ",".join(map(str, r["xsa"]))
 
 
 @functools.lru_cache(None)
@@ -137,14 +169,33 @@ def page(data):
     return "\n".join(out) + "\n"
 
 
+def numbers(rows):
+    return ", ".join(str(n) for n in sorted(n for r in rows for n in r["xsa"]))
+
+
+def hardened(data):
+    """The text for packages: only what tests back."""
+    full = [r for r in data["rows"] if r["tests"] and not r.get("open")]
+    part = [r for r in data["rows"] if r["tests"] and r.get("open")]
+    absent = [r for r in data["rows"] if not r["tests"] and YET not in r["open"]]
+    yet = [r for r in data["rows"] if not r["tests"] and YET in r["open"]]
+    out = ["Hardened against these advisories of the Xen project. Each is tried by tests that every change has to pass:",
+           numbers(full) + "."]
+    if part:
+        out += ["Tried in part:", numbers(part) + "."]
+    out += ["Without a test, because the feature is absent or cannot be tested so far:", numbers(absent + yet) + ".",
+            "Why, and which test: doc/security/xsa.md. What is supported against whom: SUPPORT.md."]
+    return "\n".join(textwrap.fill(line, 90) for line in out) + "\n"
+
+
 def main():
     data = json.loads(LIST.read_text())
     wrong = list(problems(data))
-    new = page(data)
-    if not wrong and "--check" not in sys.argv:
-        PAGE.write_text(new)
-    elif not wrong and (not PAGE.exists() or PAGE.read_text() != new):
-        wrong.append(f"{PAGE.relative_to(TOP)} is out of date; run `make doc` and commit")
+    for path, new in [(PAGE, page(data)), (HARDENED, hardened(data))] if not wrong else []:
+        if "--check" not in sys.argv:
+            path.write_text(new)
+        elif not path.exists() or path.read_text() != new:
+            wrong.append(f"{path.relative_to(TOP)} is out of date; run `make doc` and commit")
     if wrong:
         print("\n".join(wrong))
     return 1 if wrong else 0
