@@ -121,6 +121,7 @@ void fake_machine_init_ranges(unsigned mem_mib, unsigned ncpus, const struct ram
         frame_window = (char *)ROUND_UP((u64)p, SZ_1G);
     }
     fake_unpoison_all();
+    fake_domains_forget();
     madvise(frame_window, fake_ram_bytes, MADV_DONTNEED);
     fake_ram_bytes = MiB(mem_mib);
     fake_hook = NULL;

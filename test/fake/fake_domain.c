@@ -24,6 +24,15 @@ void fake_domains_reset(void)
         dom_init();
 }
 
+/* The machine goes, and with it the memory of all domains: empty the list. */
+void fake_domains_forget(void)
+{
+    struct domain *d;
+
+    while (get_domain_from && this_cpu_ptr && (d = get_domain_from(0)) != NULL)
+        list_del(&d->node);
+}
+
 static void remember(struct domain *d)
 {
     for (unsigned i = 0; i < MAX_DOMS; i++) {

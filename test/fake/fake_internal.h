@@ -4,4 +4,5 @@
 void fake_irq_reset(void);
 void fake_hvm_reset(void);
 void fake_domains_reset(void);
+void fake_domains_forget(void);
 void fake_unpoison_all(void);

@@ -12,7 +12,7 @@
 
 #define MAX_STEPS 20000
 #define MAX_DECISIONS 24        /* in one schedule; free ones count too */
-#define LONG_FACTOR 40u
+#define LONG_FACTOR 20u
 
 enum kind { STEP_HOOK, STEP_FREE };
 struct decision { u16 step; u8 choice; };
@@ -186,7 +186,9 @@ static void *actor_main(void *p)
 /* Names an exploration: the distance of its first actor from here, the same in every run of one program. */
 static unsigned identity(const struct interleave *il)
 {
-    return interleave_id + (unsigned)((u64)il->actor[0] * 31 + (u64)il->actor[1] * 7 + (u64)il->check - 39 * (u64)interleave_explore);
+    u64 sum = (u64)il->actor[0] * 31 + (u64)il->actor[1] * 7 + (u64)il->check;
+
+    return interleave_id + (unsigned)(sum - 39 * (u64)interleave_explore);
 }
 
 static void make_text(void)
@@ -206,8 +208,11 @@ static bool parse(const struct interleave *il, const char *text, struct schedule
     *s = (struct schedule){ 0 };
     if (sscanf(text, "%x:%n", &id, &n) != 1 || !n || id != identity(il))
         return false;
-    for (text += n; s->nr < MAX_DECISIONS && sscanf(text, "%u.%u%n", &step, &choice, &n) == 2; text += n + (text[n] == ','))
+    for (text += n; s->nr < MAX_DECISIONS; text += n + (text[n] == ',')) {
+        if (sscanf(text, "%u.%u%n", &step, &choice, &n) != 2)
+            break;
         s->d[s->nr++] = (struct decision){ (u16)step, (u8)choice };
+    }
     s->preemptions = s->nr != 0;
     return true;
 }

@@ -10,7 +10,7 @@
  *   - a schedule that was only another spelling of one seen before (the same order of accesses to every word) is not
  *     extended, so that the exploration ends;
  *   - when max_runs cuts it short, each round's schedules are taken in a fixed random order: a sample, not a corner.
- * HELIUM_LONG in the environment means: 40 times max_runs.
+ * HELIUM_LONG in the environment means: 20 times max_runs.
  *
  * A run that fails, in whatever way (assertion, panic, sanitiser, deadlock), prints its schedule as
  *     INTERLEAVE=<exploration>:<step>.<choice>,...

@@ -45,6 +45,7 @@ def entries():
     data = tomllib.loads(LIST.read_text())
     for m in data["mutation"]:
         m["tests"] = [m["tests"]] if isinstance(m["tests"], str) else m["tests"]
+    assert len({m["name"] for m in data["mutation"]}) == len(data["mutation"]), "a name twice"
     return data["mutation"]
 
 
@@ -145,7 +146,11 @@ def main():
     bench = Bench(wanted, every)
     missed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        bench.compile_tests(pool)
+        try:
+            bench.compile_tests(pool)
+        except Missed as e:
+            print(f"not ok 1 - test_programs # {e}")
+            return 1
         for i, (m, (why, said)) in enumerate(zip(wanted, pool.map(bench.check, wanted)), 1):
             print(f"{'not ok' if why else 'ok'} {i} - {m['name']}" + (f" # {why}" if why else ""), flush=True)
             missed += bool(why)

@@ -71,7 +71,8 @@ static void fill_hole(u64 gfn)
 }
 static void make_hole(u64 gfn)
 {
-    if (type_at(g, gfn) != P2M_NONE) assert_int_equal(reserve(v0(), XENMEM_decrease_reservation, GUEST, gfn, 1, 0), 0);
+    if (type_at(g, gfn) == P2M_NONE) return;
+    assert_int_equal(reserve(v0(), XENMEM_decrease_reservation, GUEST, gfn, 1, 0), 0);
 }
 static long populate(void) { return reserve(v0(), XENMEM_populate_physmap, GUEST, far, 2, 0); }
 static void populate_undo(void) { make_hole(far); make_hole(far + (1u << 18)); }
@@ -213,10 +214,12 @@ static long unmap_op(void)
 }
 static long copy(void)
 {
-    struct gnttab_copy c[2] = { { .source = { .u.ref = 8, .domid = GUEST }, .dest = { .u.gmfn = 5, .domid = DOMID_SELF },
-                                  .len = 100, .flags = GNTCOPY_source_gref, .status = -1 },
-                                { .source = { .u.gmfn = 5, .domid = DOMID_SELF }, .dest = { .u.ref = 208, .domid = GUEST },
-                                  .len = 100, .flags = GNTCOPY_dest_gref, .status = -1 } };
+    struct gnttab_copy c[2] = {
+        { .source = { .u.ref = 8, .domid = GUEST }, .dest = { .u.gmfn = 5, .domid = DOMID_SELF }, .len = 100,
+          .flags = GNTCOPY_source_gref, .status = -1 },
+        { .source = { .u.gmfn = 5, .domid = DOMID_SELF }, .dest = { .u.ref = 208, .domid = GUEST }, .len = 100,
+          .flags = GNTCOPY_dest_gref, .status = -1 },
+    };
     long rc = GNT(GNTTABOP_copy, c);
     return rc ? rc : MIN(c[0].status, c[1].status);
 }
