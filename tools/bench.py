@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -126,14 +127,28 @@ print("PAGES", free, struct.unpack_from("<Q", b, 8)[0])
 '''
 
 
+def type_slowly(child):
+    """The reference loses characters that come faster than dom0 takes them."""
+    send = child.send
+
+    def pieces(text):
+        for i in range(0, len(text), 8):
+            send(text[i:i + 8])
+            time.sleep(0.05)
+    child.send = pieces
+
+
 def stock_one(name, hypervisor, xen):
     from machine import Machine
     print(f"   {name} with Debian's dom0", flush=True)
     m = Machine(hypervisor=hypervisor, smp=1, mem=2048, xen=xen, icount="shift=0", log=OUT / f"stock-{name}.log")
     try:
-        m.boot(1800)
+        type_slowly(m.start().child)
+        m.expect(r"root@helium:~# ", 1800)
+        m.login()
         m.sh("for i in $(seq 120); do xl list > /dev/null 2>&1 && break; sleep 1; done; xl list", 600)
-        m.sh("cat > /tmp/pages.py <<'EOT'" + PAGES.rstrip() + "\nEOT")
+        for line in PAGES.strip().splitlines():     # not too much at once for the serial line
+            m.sh(f"echo {shlex.quote(line)} >> /tmp/pages.py")
         pages = lambda dom: [int(n) for n in re.search(r"PAGES (\d+) (\d+)", m.sh(f"python3 /tmp/pages.py {dom}"))[0].split()[1:]]
         log = "/var/log/xen/console/guest-demo.log"
         create = "xl create -q /etc/xen/demo.cfg 'extra=\"console=hvc0\"' 'vif=[]'"
