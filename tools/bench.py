@@ -150,10 +150,15 @@ def stock_one(name, hypervisor, xen):
         for line in PAGES.strip().splitlines():     # not too much at once for the serial line
             m.sh(f"echo {shlex.quote(line)} >> /tmp/pages.py")
         pages = lambda dom: [int(n) for n in re.search(r"PAGES (\d+) (\d+)", m.sh(f"python3 /tmp/pages.py {dom}"))[0].split()[1:]]
+
+        def heap():
+            """Pages of Helium's heap. Free memory shows it only in steps of 2 MiB. The reference has no such line."""
+            found = re.findall(r"hypervisor heap (\d+) KiB", m.sh("xl debug-keys m; xl dmesg | tail -n 5 | cut -d ' ' -f 2-"))
+            return int(found[-1]) // 4 if found else 0
         log = "/var/log/xen/console/guest-demo.log"
         create = "xl create -q /etc/xen/demo.cfg 'extra=\"console=hvc0\"' 'vif=[]'"
         m.sh(f"xl create -p -q /etc/xen/demo.cfg 'vif=[]'; xl destroy demo; sleep 5; rm -f {log}", 600)    # warm up
-        free0 = pages(0)[0]
+        free0, heap0 = pages(0)[0], heap()
         start = time.monotonic()
         t = m.sh(f"a=$(date +%s%N); {create}; b=$(date +%s%N); for i in $(seq 3000); do grep -qs 'Linux version' {log} "
                  "&& break; sleep .02; done; c=$(date +%s%N); echo TIMES $(((b-a)/1000000)) $(((c-a)/1000000))", 1800)
@@ -162,7 +167,7 @@ def stock_one(name, hypervisor, xen):
         m.sh(f"for i in $(seq 300); do grep -qs 'GUEST: up' {log} && break; sleep 1; done; sleep 5", 600)
         dom = m.sh("xl domid demo").split()[-1]
         free1, own = pages(dom)
-        return {"wall_s": wall, "create_ms": t[0], "first_line_ms": t[1], "overhead_pages": free0 - free1 - own}
+        return {"wall_s": wall, "create_ms": t[0], "first_line_ms": t[1], "overhead_pages": max(free0 - free1 - own, heap() - heap0)}
     finally:
         m.off()
 
@@ -272,7 +277,9 @@ waits: by its own clock {n(logged[0] - logged[1])} of {n(logged[0])} instruction
         if s:
             t.row("idle PVH guest of 192 MiB beside its RAM, KiB", s["reference"]["overhead_pages"] * 4,
                   s["helium"]["overhead_pages"] * 4, limit=s["reference"]["overhead_pages"], text="a quarter")
-    missed += section("Memory", "Total less free (commitments counted as used) less dom0's own pages, by sysctl physinfo.", memory)
+    missed += section("Memory", """Total less free (commitments counted as used) less dom0's own pages, by sysctl physinfo. For the
+guest, the growth of that from before its creation until it idles; Helium's heap takes memory in steps of 2 MiB, so the
+growth of the heap itself counts where it is more.""", memory)
 
     def sizes(t):
         for k, name, most in (("efi", "xen.efi, stripped", (600000, 1100000)), ("gz", "xen.gz", (300000, 550000))):
