@@ -153,7 +153,10 @@ bench: setup images
 unit-programs: $(UNIT)
 lint:
 	@tools/lint.py --all
-.PHONY: lint
+# Figures of the hosted tests: writes doc/security/assurance.md.
+coverage:
+	@tools/coverage.py
+.PHONY: lint coverage
 
 clean:
 	$(Q)rm -rf $(B)
