@@ -47,6 +47,6 @@ set -o pipefail
 as_root sh -c 'log=$0; export DEBIAN_FRONTEND=noninteractive
     exec apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 -o APT::Status-Fd=3 install "$@" 3>&1 >> "$log" 2>&1' \
     "$log" "${missing[@]}" | progress || {
-    grep -E '^(E|W|Err|dpkg):' "$log" | tail -n 12 >&2
+    { grep -m 3 'Failed to fetch' "$log" || grep -E '^(E|W|dpkg):' "$log" | tail -n 8; } >&2
     fail "the packages could not be installed: see above. Is the network up (deb.debian.org), or another apt running?"
 }
