@@ -21,8 +21,8 @@ def stops(pattern, **kw):
     return out
 
 
-def boots(*patterns, kernel=HELLO, **kw):
-    out = own.power_on(kernel=kernel, timeout=30, **kw)
+def boots(*patterns, kernel=HELLO, timeout=30, **kw):
+    out = own.power_on(kernel=kernel, timeout=timeout, **kw)
     assert BOOTS in out, out[-2000:]
     for p in patterns:
         assert p in out, f"{p!r} is not in\n{out[-4000:]}"
@@ -86,7 +86,7 @@ def test_maxcpus():
 
 @pytest.mark.long
 def test_more_cpus_than_supported():
-    boots(smp=96, mem=1024)
+    boots("32 CPUs more than the 64 supported", "CPUs: 64 x", smp=96, mem=1024, timeout=120)
 
 
 def test_no_acpi():

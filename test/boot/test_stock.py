@@ -131,6 +131,7 @@ CONFIGS = {
     "no_default": (b"[a]\nkernel=hello\n", r"no kernel= in section \[\]"),
     "no_kernel": (b"[global]\ndefault=a\n[a]\noptions=console=com1\n", r"no kernel="),
     "missing_file": (b"[global]\ndefault=a\n[a]\nkernel=nothere x\n", r"cannot read file 'nothere'"),
+    "missing_initrd": (b"[global]\ndefault=a\n[a]\nkernel=hello\nramdisk=notthere\n", r"cannot read file 'notthere'"),
     "missing_section": (b"[global]\ndefault=zzz\n[a]\nkernel=hello\n", r"zzz"),
     "garbage": (bytes(range(1, 256)) * 40, r"no kernel="),
     "long_line": (b"[global]\ndefault=a\n[a]\nkernel=hello " + b"x" * 5000 + b"\n", r"too long"),
@@ -138,7 +139,7 @@ CONFIGS = {
 
 
 @efi
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in ("garbage", "missing_file") else pytest.mark.long)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in ("garbage", "missing_initrd") else pytest.mark.long)
                                   for n in CONFIGS])
 def test_efi_bad_config(name):
     text, expected = CONFIGS[name]
