@@ -83,7 +83,7 @@ def bring_up(m, screen):
     screen.say("the guest runs:\n")
     print(m.sh("xl info | grep -E '^(release|nr_cpus|virt_caps|total_memory|free_memory|xen_version|xen_commandline)'"), end="\n\n")
     print(m.sh("xl list"), end="\n\n")
-    print("\n".join("    demo| " + line for line in m.sh(f"tail -n 6 {GUEST_LOG}").split("\n") if line.strip()))
+    print("\n".join("    demo| " + line for line in m.sh(f"grep -a '[^[:space:]]' {GUEST_LOG} | tail -n 6").split("\n") if line.strip()))
 
 
 def interact(m):
