@@ -14,6 +14,9 @@ cat > "$root/etc/systemd/system/serial-getty@hvc0.service.d/autologin.conf" <<'U
 ExecStart=
 ExecStart=-/sbin/agetty --autologin root --noclear --keep-baud 115200 - $TERM
 U
+# On a busy host udev may need minutes: do not give up waiting for the console after 90 seconds.
+mkdir -p "$root/etc/systemd/system/dev-hvc0.device.d"
+printf '[Unit]\nJobRunningTimeoutSec=30min\n' > "$root/etc/systemd/system/dev-hvc0.device.d/patience.conf"
 # A bridge for guests.
 cat > "$root/etc/network/interfaces" <<'U'
 auto lo

@@ -41,8 +41,7 @@ class Machine:
         self.loader, self.mem, self.smp, self.cpu, self.iommu, self.disk = loader, mem, smp, cpu, iommu, disk
         self.icount, self.threads, self.extra = icount, threads, list(qemu)
         self.xen_args = " ".join(filter(None, [console, f"dom0_mem={dom0_mem}" if dom0_mem else "", xen]))
-        # On a busy host udev may need minutes; systemd would give up waiting for hvc0, and with it the log-in, after 90 s.
-        self.linux_args = ("console=hvc0 root=LABEL=dom0 systemd.default_timeout_start_sec=30min " if disk else "console=hvc0 ") + linux
+        self.linux_args = ("console=hvc0 root=LABEL=dom0 " if disk else "console=hvc0 ") + linux
         self.log_path = Path(log) if log else None
         self.tmp = self.child = None
 
