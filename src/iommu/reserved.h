@@ -15,7 +15,7 @@
  * -ENOMEM. After an error everything is as before. */
 int reserved_map(struct iommu_domain *t, u64 start, u64 end, bool write) __must_check;
 /* One user less; the last one takes the mappings with it. -ENOENT: no such range. */
-int reserved_unmap(struct iommu_domain *t, u64 start, u64 end);
+int reserved_unmap(struct iommu_domain *t, u64 start, u64 end) __must_check;
 /* Forget all records (end of the domain: its tables go as a whole). */
 void reserved_free(struct iommu_domain *t);
 
