@@ -143,7 +143,10 @@ class Machine:
 
     def off(self):
         if self.child:
-            self.child.close(force=True)
+            try:
+                self.child.close(force=True)
+            except pexpect.ExceptionPexpect:
+                pass                    # killed; on a busy host it goes later than pexpect waits
             if self.child.logfile_read:
                 self.child.logfile_read.close()
         if self.tmp:
