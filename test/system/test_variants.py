@@ -94,7 +94,7 @@ def test_killed_xenconsoled_loses_nothing(plain):
     plain.wait_log("b", "GUEST: up")
 
 
-@pytest.mark.parametrize("kind", ["plain", "dom0"])
+@pytest.mark.parametrize("kind", ["plain", pytest.param("dom0", marks=pytest.mark.long)])
 def test_killed_xenstored_loses_nothing(kind, request):
     """The next xenstored (C here, OCaml there) starts with an empty store: what is left of the guest has no name any more,
     but can be destroyed."""
