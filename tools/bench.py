@@ -86,7 +86,7 @@ def run_bytes(*cmd):
 def builds():
     """Build from clean beside the tree's own build; sizes of the files with and without the dom0 loader."""
     out = {}
-    # Before other sessions' work, where the kernel lets us: nearly as on an idle machine.
+    # Ahead of other processes, where the kernel lets us: nearly as on an idle machine.
     first = ["setsid", "-w", "sh", "-c", 'echo -15 2> /dev/null > /proc/self/autogroup; exec "$@"', "sh"]
     for name, args in (("with", []), ("without", ["HAVE_LOADER=0"])):
         b = OUT / f"build-{name}"
