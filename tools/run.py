@@ -91,7 +91,9 @@ def interact(m):
     size = shutil.get_terminal_size()
     print(HELP, flush=True)
     m.child.sendline(f"stty sane rows {size.lines} cols {size.columns}; export TERM=linux PS1='root@helium:\\w# '; dmesg -n 4")
-    m.child.expect(r"\n")
+    m.child.expect_exact("root@helium:~# ", timeout=120)
+    m.child.logfile_read = None     # from here on the terminal itself shows what comes
+    m.child.sendline("")            # a prompt on the screen
     m.child.interact(escape_character="\x1c")
     print(f"\r\nThe machine is off. Its serial log is in {LOG}; `make run` starts it anew.")
 
