@@ -109,7 +109,7 @@ def main():
     batch = o.batch or not (sys.stdin.isatty() and sys.stdout.isatty())
     m = Machine(loader=o.loader, smp=o.smp, mem=o.mem, kernel=CACHE / "vmlinuz" if o.loader == "efi" else None, linux="loglevel=6")
     screen = Screen(o.verbose)
-    screen.say(f"powering on a QEMU machine with {o.smp} CPU(s) and {o.mem} MiB (no hardware virtualisation: about a minute); "
+    screen.say(f"powering on a QEMU machine with {o.smp} CPU(s) and {o.mem} MiB (no hardware virtualisation: one to two minutes); "
                f"serial log: {LOG}")
     m.start()
     m.child.logfile_read = screen
