@@ -28,19 +28,22 @@ class Totals:
     def __init__(self):
         self.passed = self.failed = self.skipped = self.earlier = 0
         self.failures = []
-        self.ran = set()
+        self.ran = set()                # names of tests that came to an end; one that was skipped tried nothing
 
     def add(self, name, result, why=""):
         setattr(self, result, getattr(self, result) + 1)
-        self.ran.add(name)
+        if result != "skipped":
+            self.ran.add(name)
         if result == "failed":
             self.failures.append(name)
         if result != "passed":
             print(f"   {result.upper():7} {name}{': ' + why if why else ''}", flush=True)
 
-    def remembered(self, n):
-        self.passed += n
-        self.earlier += n
+    def remembered(self, names):
+        """Passed in an earlier run."""
+        self.ran.update(names)
+        self.passed += len(names)
+        self.earlier += len(names)
 
     def closing(self):
         earlier = f" ({self.earlier} of them in an earlier run)" if self.earlier else ""
@@ -66,7 +69,7 @@ def hosted(totals, programs, long, done):
         waiting = {}
         for p in programs:
             if done.has(f"hosted/{p.name}"):
-                totals.remembered(done.value(f"hosted/{p.name}"))
+                totals.remembered([f"{p.name}:{name}" for name in done.names(f"hosted/{p.name}")])
             else:
                 waiting[pool.submit(run_hosted, p, long)] = p
         for job in as_completed(waiting):
@@ -83,7 +86,7 @@ def hosted(totals, programs, long, done):
                 print(out[-6000:])
             print(f"   {p.name}: {len(rows)} tests, {seconds:.1f} s", flush=True)
             if set(results) == {"passed"}:
-                done.add(f"hosted/{p.name}", len(rows))
+                done.add(f"hosted/{p.name}", [name for _, name, _ in rows])
 
 
 def booted(totals, args, keyword, done):
@@ -96,7 +99,7 @@ def booted(totals, args, keyword, done):
     env = dict(os.environ, PYTHONPATH=str(TOP / "test/lib"), PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
     if done.path:
         env["HELIUM_FINISHED"] = str(done.path)
-    before = done.count("booted/")
+    before = [part.rsplit("::", 1)[-1] for part in done.parts if part.startswith("booted/")]
     rc = subprocess.run(cmd, cwd=TOP, env=env).returncode
     totals.remembered(before)
     if not xml.exists():
@@ -106,6 +109,8 @@ def booted(totals, args, keyword, done):
         kinds = {c.tag for c in case}
         result = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
         totals.add(case.get("name"), result)
+    for p in ET.parse(xml).iter("property"):
+        print(f"   {p.get('name')}: {p.get('value')}", flush=True)
     if rc not in (0, 1, 5):
         totals.add("booted tests", "failed", f"pytest ended with {rc}")
 
@@ -130,8 +135,8 @@ def main():
     if not o.hosted:
         print("== booted tests", flush=True)
         booted(totals, ["test/boot", "test/system"] + ([] if o.all else ["-m", "not long"]), o.keyword, done)
-    if not (o.all or o.hosted or o.keyword):
-        for test, advisory in xsa.did_not_run(totals.ran):
+    if not (o.hosted or o.keyword):
+        for test, advisory in xsa.did_not_run(totals.ran, o.all):
             totals.add(f"{advisory}: {test}", "failed", "the table of advisories names it, and it did not run")
     print(f"== {time.monotonic() - t0:.0f} s")
     for name in totals.failures:

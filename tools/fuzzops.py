@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Operation tables of the built image as a C header for test/fuzz/fuzz_call.c: the rows that dispatch uses are the
-grammar of the fuzzer, so that a new operation is fuzzed from the day it has a row.
+"""Operation tables of the built image as a C header for test/fuzz/fuzz_call.c and test/unit/test_fault_calls.c: the rows
+that dispatch uses are the grammar of the fuzzer and the list of what failures are injected into, so that a new
+operation is fuzzed from the day it has a row, and cannot be forgotten.
 
     tools/fuzzops.py build/xen-syms > build/fuzz/ops.h"""
 import sys
@@ -16,23 +17,23 @@ CONTROL_SIZE = {"sysctl": 136, "domctl": 144, "platform_op": 136}
 
 
 def commands(img, handler):
-    """(number, bytes of the argument, name) of each row that has a handler."""
+    """(number, bytes of the argument, name, absent by design) of each row."""
     for _, source, symbol, kind in gendoc.FAMILIES[handler]:
         if kind is None:                # xen_version: a table of sizes and a switch
             for i, _, _, size, _ in gendoc.version_rows(img):
-                yield i, size if isinstance(size, int) else 64, f"version {i}"
+                yield i, size if isinstance(size, int) else 64, f"version {i}", 0
         elif kind is gendoc.SUBOP:
             for i, (name, fn, size, _, _) in img.rows(symbol, source, kind):
                 if fn:
-                    yield i, size, img.string(name)
+                    yield i, size, img.string(name), 0
         elif kind is gendoc.ARRAY:
             for i, (name, fn, size, _) in img.rows(symbol, source, kind):
                 if fn:
-                    yield i, size, img.string(name)
+                    yield i, size, img.string(name), 0
         else:
             for i, (name, fn, _, _) in img.rows(symbol, source, kind):
                 if name:                # those that are absent by design too: their refusal is code
-                    yield i, CONTROL_SIZE[handler], img.string(name)
+                    yield i, CONTROL_SIZE[handler], img.string(name), int(not fn)
 
 
 def main():
@@ -43,10 +44,10 @@ def main():
             continue
         handler = img.string(name)
         if handler not in SHAPES:
-            print(f'{{ "{handler}", {nr}, 0, 0, SH_RAW, "{handler}" }},')
+            print(f'{{ "{handler}", {nr}, 0, 0, SH_RAW, "{handler}", 0 }},')
             continue
-        for cmd, size, label in commands(img, handler):
-            print(f'{{ "{handler}", {nr}, {cmd}, {size}, {SHAPES[handler]}, "{label}" }},')
+        for cmd, size, label, absent in commands(img, handler):
+            print(f'{{ "{handler}", {nr}, {cmd}, {size}, {SHAPES[handler]}, "{label}", {absent} }},')
 
 
 main()

@@ -101,7 +101,7 @@ def interact(m):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--loader", choices=("efi", "kernel"), default="efi", help="through UEFI firmware, or directly by QEMU")
-    p.add_argument("--smp", type=int, default=int(os.environ.get("HELIUM_SMP", "1")), help="CPUs of the machine")
+    p.add_argument("--smp", type=int, default=int(os.environ.get("HELIUM_SMP", "2")), help="CPUs of the machine")
     p.add_argument("--mem", type=int, default=2048, help="MiB of RAM of the machine")
     p.add_argument("--verbose", action="store_true", help="show the serial line while booting")
     p.add_argument("--batch", action="store_true", help="end when the guest was shown (default without a terminal)")

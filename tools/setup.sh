@@ -10,6 +10,7 @@ packages=(
     # machines and their images
     qemu-system-x86 qemu-utils ovmf mtools dosfstools e2fsprogs mmdebstrap busybox-static cpio kmod
     grub-pc-bin grub-efi-amd64-bin grub-common xorriso zstd lz4 bzip2
+    bochs bochs-x bochsbios vgabios xvfb xauth
     # tests
     libcmocka-dev libzydis-dev clang libclang-rt-14-dev clang-tidy cppcheck spin python3-pytest python3-pexpect
 )

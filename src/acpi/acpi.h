@@ -19,5 +19,6 @@ extern struct acpi_cpu acpi_cpus[64]; extern unsigned nr_acpi_cpus;
 extern struct acpi_fadt_info { u16 pm_timer_port; bool pm_timer_32; u16 pm1a_cnt, pm1b_cnt, pm1a_evt; u8 reset_value; u64 reset_addr; u8 reset_space; u16 sci; } acpi_fadt;
 extern paddr_t acpi_hpet_addr;          /* 0: none */
 struct acpi_ecam { paddr_t base; u16 segment; u8 bus_start, bus_end; };
-extern struct acpi_ecam acpi_ecam[8]; extern unsigned nr_acpi_ecam;
+#define MAX_ECAMS 32
+extern struct acpi_ecam acpi_ecam[MAX_ECAMS]; extern unsigned nr_acpi_ecam;
 /* Fills ioapics[], irq_overrides[] (irq/irq.h) too. */

@@ -7,7 +7,7 @@ struct acpi_cpu acpi_cpus[64];
 unsigned nr_acpi_cpus;
 struct acpi_fadt_info acpi_fadt;
 paddr_t acpi_hpet_addr;
-struct acpi_ecam acpi_ecam[8];
+struct acpi_ecam acpi_ecam[MAX_ECAMS];
 unsigned nr_acpi_ecam;
 
 /* ---- MADT ---- */
@@ -146,7 +146,10 @@ static void read_mcfg(void)
                    w.bus_start, w.bus_end);
             continue;
         }
-        if (nr_acpi_ecam < ARRAY_SIZE(acpi_ecam))
+        if (nr_acpi_ecam == MAX_ECAMS)
+            printk(LOG_WARN, "ACPI: MCFG has more than %u windows; segment %u, buses %u-%u are not used\n", MAX_ECAMS,
+                   w.segment, w.bus_start, w.bus_end);
+        else
             acpi_ecam[nr_acpi_ecam++] = w;
     }
 }

@@ -16,13 +16,13 @@ struct boot_info {
     char cmdline[BOOT_CMDLINE];     /* hypervisor's own, without program name / "placeholder" */
     unsigned nr_modules;
     struct boot_module module[BOOT_MAX_MODULES];    /* 0 = dom0 kernel, then initrd; microcode moved out */
-    unsigned nr_mmap;
+    unsigned nr_mmap, nr_mmap_lost; /* lost: for want of room */
     struct boot_range mmap[BOOT_MAX_MMAP];          /* sorted, non-overlapping */
     paddr_t rsdp;                   /* 0: search below 1 MiB */
     paddr_t ucode; u64 ucode_size;  /* microcode file of its own (EFI: ucode=), 0 if none */
     paddr_t image_start, image_end; /* where the hypervisor lies */
     u64 efi_system_table;           /* 0 if not EFI */
-    u64 efi_memmap; u32 efi_memmap_size, efi_memdesc_size, efi_memdesc_version;
+    u64 efi_memmap; u32 efi_memmap_size, efi_memdesc_size;
     struct { paddr_t addr; u32 pitch, width, height; u8 bpp, red_pos, red_size, green_pos, green_size, blue_pos,
              blue_size; bool text; } fb;
     u64 entry_tsc;                  /* TSC at our first instruction */

@@ -27,7 +27,7 @@ static bool is_one_of(const char *s, const char *const words[], unsigned n)
     return false;
 }
 
-static int set_bool(bool *var, const char *v)
+int cmdline_bool(bool *var, const char *v)
 {
     static const char *const yes[] = { "", "1", "yes", "on", "true", "enable" };
     static const char *const no[] = { "0", "no", "off", "false", "disable" };
@@ -39,6 +39,33 @@ static int set_bool(bool *var, const char *v)
     else
         return -EINVAL;
     return 0;
+}
+
+int cmdline_list_bool(bool *var, const char *word, const char *name)
+{
+    size_t n = strlen(name);
+    bool no = !strncmp(word, "no-", 3);
+
+    if (no)
+        word += 3;
+    if (strncmp(word, name, n) || (word[n] && (no || word[n] != '=')))
+        return -ENOENT;
+    return cmdline_bool(var, no ? "0" : word[n] ? word + n + 1 : "");
+}
+
+bool cmdline_word(const char **s, char *word, size_t size)
+{
+    size_t n = 0;
+
+    if (!**s)
+        return false;
+    for (; **s && **s != ','; ++*s)
+        if (n + 1 < size)
+            word[n++] = **s;
+    word[n] = 0;
+    if (**s)
+        ++*s;
+    return true;
 }
 
 static int set_number(const struct option *o, const char *v)
@@ -57,7 +84,7 @@ static int apply(const struct option *o, const char *value, bool has_value, bool
 {
     switch (o->type) {
     case OPT_BOOL:
-        return set_bool(o->var, negated ? "0" : value);
+        return cmdline_bool(o->var, negated ? "0" : value);
     case OPT_CUSTOM:
         return o->fn(negated ? "0" : value);
     case OPT_IGNORE:

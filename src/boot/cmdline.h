@@ -16,5 +16,13 @@ struct option {
 #define BOOT_OPTION(id, ...) \
     static const struct option bootopt_##id __section("options") __aligned(8) = { __VA_ARGS__ }
 
+/* For custom options. A yes or no of any spelling ("" is yes): 0, or -EINVAL and *var stays. */
+int cmdline_bool(bool *var, const char *value) __must_check;
+/* A word of such a list that is `name`, `no-name` or `name=<yes or no>`: 0; -ENOENT: it is another one; or -EINVAL. *var stays
+ * unless it is 0. */
+int cmdline_list_bool(bool *var, const char *word, const char *name) __must_check;
+/* Next word of a comma-separated list; true if there is one. */
+bool cmdline_word(const char **list, char *word, size_t size);
+
 void cmdline_parse(const char *line);   /* logs unknown and malformed options */
 extern char saved_cmdline[1024];        /* as XENVER_commandline reports it */

@@ -10,9 +10,8 @@
 #include "boot/version.h"
 
 #define BELOW_4G 0xffffffffULL
-#define CR4_LA57 (1ULL << 12)
 
-extern u8 boot_pml4[], boot_pdpt_low[];
+extern u8 boot_pml4[], boot_pml5[], boot_pdpt_low[];
 
 struct efi_system_table *efi_st;
 efi_handle efi_image;
@@ -119,7 +118,6 @@ static efi_status exit_boot_services(u64 room)
             return s;
         boot_info.efi_memmap_size = (u32)size;
         boot_info.efi_memdesc_size = (u32)desc_size;
-        boot_info.efi_memdesc_version = version;
         s = efi_st->boot->exit_boot_services(efi_image, key);
     }
     return s;
@@ -163,14 +161,11 @@ static void map_this_code(u8 *copy)
 static efi_status leave(u64 tsc)
 {
     u8 *copy;
-    u64 room, cr4;
+    u64 room;
     efi_status s = choose_base(&copy);
 
     if (s)
         return s;
-    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-    if (cr4 & CR4_LA57)
-        return efi_fail(EFI_UNSUPPORTED, "the firmware uses 5-level page tables; switch them off in its setup");
     find_rsdp();
     boot_info.efi_system_table = (u64)efi_st;
     s = map_buffer(&room);
@@ -185,6 +180,7 @@ static efi_status leave(u64 tsc)
     if (copy != _start_image)
         memcpy(copy, _start_image, (size_t)(_end_image - _start_image));
     u64 cr3 = boot_tables_build(copy, (paddr_t)copy);
+    *(u64 *)(copy + (boot_pml5 - _start_image)) = cr3 | 3;      /* present, writable; see leave_la57 in head.S */
     map_this_code(copy);
     efi_handover(cr3, (paddr_t)copy, tsc);
 }

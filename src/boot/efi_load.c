@@ -217,9 +217,16 @@ static efi_status find_config(void)
                     "-cfg=FILE names another", own_name, dir);
 }
 
+/* sec NULL: the first in the file, whatever its section. */
 static int get(const char *sec, const char *key)
 {
     return xencfg_get((const char *)config.addr, config.size, sec, key, value, sizeof(value));
+}
+
+/* Without default= and without a name in the load options the headers do not count. */
+static const char *chosen(void)
+{
+    return section[0] ? section : NULL;
 }
 
 static efi_status choose_section(void)
@@ -228,7 +235,7 @@ static efi_status choose_section(void)
         str_copy(section, args.section, sizeof(section));
     else if (get("global", "default") > 0)
         str_copy(section, value, sizeof(section));
-    if (get(section, "kernel") == -1 && get("global", "chain") > 0) {
+    if (get(chosen(), "kernel") == -1 && get("global", "chain") > 0) {
         char name[128];
         if (str_copy(name, value, sizeof(name)) >= sizeof(name) || open_config(name))
             return efi_fail(EFI_NOT_FOUND, "cannot read chained configuration file '%s'", value);
@@ -241,7 +248,7 @@ static efi_status choose_section(void)
 /* Value of `key`; false with a message if it is too long. */
 static efi_status get_checked(const char *key, bool *found)
 {
-    int n = get(section, key);
+    int n = get(chosen(), key);
 
     *found = n > 0;
     return n == -2 ? efi_fail(EFI_LOAD_ERROR, "%s= in section [%s] is too long", key, section) : EFI_SUCCESS;
@@ -330,7 +337,7 @@ static efi_status load_modules(void)
     if (s)
         return s;
     if (!b.size)
-        return efi_fail(EFI_NOT_FOUND, "no kernel= in section [%s] of the configuration", section);
+        return efi_fail(EFI_NOT_FOUND, "no kernel= in the configuration (section '%s')", section);
     m[0].start = b.addr;
     m[0].size = b.size;
     boot_info.nr_modules = 1;
@@ -370,7 +377,7 @@ efi_status efi_load_all(void)
     s = get_config();
     if (s)
         return s;
-    if (built_in(".xsm", &(struct blob){ 0 }) || get(section, "xsm") > 0)
+    if (built_in(".xsm", &(struct blob){ 0 }) || get(chosen(), "xsm") > 0)
         efi_say("Helium: xsm= is not supported and ignored\n");
     s = set_options();
     if (s)

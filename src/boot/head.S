@@ -132,8 +132,7 @@ start32:
         cmp     $8, %ecx
         jne     1b
 
-        mov     %cr4, %eax
-        or      $0x20, %eax             /* PAE */
+        mov     $0x20, %eax             /* PAE, and nothing that is left from before, LA57 above all */
         mov     %eax, %cr4
         lea     rva(boot_pml4)(%ebp), %eax
         mov     %eax, %cr3
@@ -267,10 +266,62 @@ efi_handover:
         mov     %rdx, %r14
         mov     %rsi, %r15
         mov     %cr4, %rax
-        and     $~0x20080, %rax         /* PGE, PCIDE: nothing of the firmware's translations may survive */
+        and     $~0x820080, %rax        /* PGE, PCIDE: no translation of the firmware's survives; CET: nor its stacks */
         mov     %rax, %cr4
+        bt      $12, %rax               /* LA57 */
+        jc      leave_la57
         movabs  $high, %rax
         mov     %rdi, %cr3
+        jmp     *%rax
+
+        /*
+         * The firmware uses 5-level tables. Only with paging off can that be changed (APM 2, 5.3.1; SDM 3A, 2.5), and
+         * paging only be switched off by 32-bit code below 4 GiB: in the copy of the image. First 5-level tables of our
+         * own, so that it is mapped and may be executed; their only entry leads to the 4-level ones.
+         */
+leave_la57:
+        lea     start32(%rip), %rbx
+        lea     _start_image(%rip), %rcx
+        sub     %rcx, %rbx
+        add     %rsi, %rbx              /* start32 in the copy */
+        mov     %r14d, %ebp             /* TSC in EDX:EBP, R8-R15 do not survive */
+        mov     %r14, %rdx
+        shr     $32, %rdx
+        lea     rva(boot_stack_top)(%rbx), %rsp
+        lea     rva(boot_gdt)(%rbx), %rax
+        push    %rax
+        pushw   $(boot_gdt_end - boot_gdt - 1)
+        lgdt    (%rsp)
+        add     $10, %rsp
+        lea     rva(boot_pml5)(%rbx), %rax
+        mov     %rax, %cr3
+        push    $0x18
+        lea     rva(1f)(%rbx), %rax
+        push    %rax
+        lretq
+        .code32
+1:      mov     $0x10, %eax
+        mov     %eax, %ss
+        mov     %cr0, %eax
+        and     $0x7fffffff, %eax       /* PG */
+        mov     %eax, %cr0
+        mov     $0x20, %eax             /* PAE */
+        mov     %eax, %cr4
+        mov     %edi, %cr3
+        mov     $CR0_BOOT, %eax         /* EFER.LME is still set */
+        mov     %eax, %cr0
+        push    $8
+        lea     rva(1f)(%ebx), %eax
+        push    %eax
+        lret
+        .code64
+1:      shl     $32, %rdx
+        mov     %ebp, %r14d
+        or      %rdx, %r14
+        mov     %esi, %r15d
+        mov     $BOOT_MAGIC_EFI, %r12d
+        xor     %r13d, %r13d
+        movabs  $high, %rax
         jmp     *%rax
 
         /* void image_move(void *to, const void *from, size_t len, u64 cr3): copy the image, this stack with it, and
@@ -287,7 +338,7 @@ image_move:
         .section .rodata.head, "a"
         .balign 8
 boot_gdt:
-        .quad   0, 0x00af9b000000ffff, 0x00cf93000000ffff
+        .quad   0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cf9b000000ffff
 boot_gdt_end:
 boot_gdtr:
         .short  boot_gdt_end - boot_gdt - 1
@@ -309,6 +360,7 @@ boot_stack:
         .skip   STACK_SIZE
 boot_stack_top:
         .globl  boot_tables, boot_tables_end, boot_pml4, boot_pdpt_low, boot_pdpt_high, boot_pd_low, boot_pd_high
+        .globl  boot_pml5
 boot_tables:
 boot_pml4:
         .skip   4096
@@ -319,6 +371,8 @@ boot_pdpt_high:
 boot_pd_low:
         .skip   4 * 4096
 boot_pd_high:
+        .skip   4096
+boot_pml5:                              /* only while 5-level tables of a firmware are left */
         .skip   4096
 boot_tables_end:
 

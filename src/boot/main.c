@@ -12,6 +12,7 @@
 #include "debug/console.h"
 #include "dom/dom0.h"
 #include "hvm/hvm.h"
+#include "hvm/policy.h"
 #include "iommu/iommu.h"
 #include "irq/irq.h"
 #include "mm/hostmap.h"
@@ -66,6 +67,9 @@ static void print_memory(void)
         printk(LOG_INFO, "  %012llx-%012llx %s\n", (unsigned long long)r->start, (unsigned long long)r->end,
                names[r->type]);
     }
+    if (boot_info.nr_mmap_lost)
+        printk(LOG_WARN, "%u pieces more than the %u that fit are left out of the memory map\n", boot_info.nr_mmap_lost,
+               BOOT_MAX_MMAP);
 }
 
 static void print_banner(void)
@@ -154,20 +158,31 @@ static void start_machine(void)
     console_init_irq();
     time_init();
     spec_init();
-    if (boot_info.ucode)
-        ucode_set_blob(boot_info.ucode, boot_info.ucode_size);
-    ucode_init();
     pci_init();
-    iommu_init();
+    if (iommu_init()) policy_limit_phys_bits(iommu_address_bits());
     hvm_init();
     sched_init();
     dom_init();
     smp_init();
 }
 
+/* What the loader left and nobody reads any more: it becomes dom0's or free memory. */
+static void give_back(void)
+{
+    ram_release(boot_info.efi_memmap, boot_info.efi_memmap + ROUND_UP(boot_info.efi_memmap_size, PAGE_SIZE));
+    ram_release(boot_info.ucode, boot_info.ucode + ROUND_UP(boot_info.ucode_size, PAGE_SIZE));
+    for (; boot_info.nr_modules > 2; boot_info.nr_modules--) {
+        const struct boot_module *m = &boot_info.module[boot_info.nr_modules - 1];
+        printk(LOG_WARN, "Boot module %u (%s) is not used\n", boot_info.nr_modules - 1, m->cmdline);
+        ram_release(m->start, m->start + m->size);
+    }
+}
+
 static void start_dom0(void)
 {
+    give_back();
     dom0_create();
+    watchdog_init();
     printk(LOG_ERR, "Helium: %llu TSC ticks from entry to dom0 entry, %llu ns waited\n",
            (unsigned long long)(rdtsc() - boot_info.entry_tsc), (unsigned long long)boot_wait_ns);
     console_screen_off();

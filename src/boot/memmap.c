@@ -21,8 +21,10 @@ bool memmap_add(struct boot_info *bi, u64 start, u64 len, u32 type)
             return true;
         }
     }
-    if (bi->nr_mmap >= BOOT_MAX_MMAP)
+    if (bi->nr_mmap >= BOOT_MAX_MMAP) {
+        bi->nr_mmap_lost++;
         return false;
+    }
     bi->mmap[bi->nr_mmap++] = (struct boot_range){ start, end, type };
     return true;
 }

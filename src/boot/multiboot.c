@@ -57,11 +57,16 @@ static void copy_string(char *dst, paddr_t p, bool named, phys_at_fn at)
     boot_string(dst, scratch, BOOT_CMDLINE, named);
 }
 
-/* A module with a usable range; further ones than we have room for are ignored (the loader's choice). */
+#define BAD_MODULE "module ends before it starts, or lies over another"
+
+/* A module with a range of its own; further ones than we have room for are ignored (the loader's choice). */
 static struct boot_module *add_module(struct boot_info *bi, u64 start, u64 end)
 {
     if (bi->nr_modules >= BOOT_MAX_MODULES || end < start)
         return NULL;
+    for (unsigned i = 0; i < bi->nr_modules; i++)
+        if (start < bi->module[i].start + bi->module[i].size && bi->module[i].start < end)
+            return NULL;
     struct boot_module *m = &bi->module[bi->nr_modules++];
     m->start = start;
     m->size = end - start;
@@ -146,7 +151,7 @@ const char *mb1_parse(struct boot_info *bi, struct mb_extra *x, paddr_t info, ph
         memcpy(&mod, p, sizeof(mod));
         struct boot_module *b = add_module(bi, mod.start, mod.end);
         if (!b)
-            return "module ends before it starts";
+            return BAD_MODULE;
         copy_string(b->cmdline, mod.string, x->qemu, at);
     }
     return m.flags & MB1_MMAP ? mb1_mmap(bi, &m, at) : "no memory map";
@@ -188,7 +193,7 @@ static const char *mb2_module(struct mb2_ctx *c, const u8 *b, u32 n)
         return NULL;
     struct boot_module *m = add_module(c->bi, get32(b), get32(b + 4));
     if (!m)
-        return "module ends before it starts";
+        return BAD_MODULE;
     mb2_string(m->cmdline, b + 8, n - 8);
     return NULL;
 }
@@ -335,7 +340,7 @@ const char *pvh_parse(struct boot_info *bi, struct mb_extra *x, paddr_t info, ph
         memcpy(&m, p, sizeof(m));
         struct boot_module *b = add_module(bi, m.paddr, m.paddr + m.size);
         if (!b)
-            return "module ends before it starts";
+            return BAD_MODULE;
         copy_string(b->cmdline, m.cmdline, false, at);
     }
     for (u32 i = 0; i < MIN(s.nr_memmap, 4 * (u32)BOOT_MAX_MMAP); i++) {

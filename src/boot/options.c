@@ -9,7 +9,6 @@
 IGNORE(no_real_mode, "no-real-mode", "no real-mode services are used");
 IGNORE(edd, "edd", "no BIOS disk data is collected");
 IGNORE(edid, "edid", "no BIOS monitor data is collected");
-IGNORE(hvm_fep, "hvm_fep", "no forced emulation");
 IGNORE(hap, "hap", "nested paging is always used");
 IGNORE(hap_1gb, "hap_1gb", "page sizes are chosen by need");
 IGNORE(hap_2mb, "hap_2mb", "page sizes are chosen by need");
@@ -41,8 +40,6 @@ IGNORE(reservedmem, "e820-verbose", "the memory map is always printed");
 IGNORE(mtrr_show, "mtrr.show", "firmware's MTRRs stay");
 IGNORE(async_show_all, "async-show-all", "");
 IGNORE(placeholder, "placeholder", "GRUB's first word");
-IGNORE(watchdog, "watchdog", "no NMI watchdog");
-IGNORE(watchdog_timeout, "watchdog_timeout", "no NMI watchdog");
 IGNORE(bootscrub, "bootscrub", "pages are cleared when handed out");
 IGNORE(cpufreq, "cpufreq", "the CPU chooses");
 IGNORE(cpuidle, "cpuidle", "HLT is used");

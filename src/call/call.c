@@ -20,7 +20,6 @@ const struct hypercall hypercalls[] = {
     ROW(__HYPERVISOR_grant_table_op, gnttab_op, WHO_ANY, 3),
     ROW(__HYPERVISOR_vm_assist, vm_assist, WHO_ANY, 2),
     ROW(__HYPERVISOR_vcpu_op, vcpu_op, WHO_ANY, 3),
-    ROW(__HYPERVISOR_mmuext_op, mmuext_op, WHO_ANY, 4),
     ROW(__HYPERVISOR_sched_op, sched_op, WHO_ANY, 2),
     ROW(__HYPERVISOR_event_channel_op, evtchn_op, WHO_ANY, 2),
     ROW(__HYPERVISOR_physdev_op, physdev_op, WHO_ANY, 2),
@@ -81,7 +80,7 @@ bool call_preempt(void)
 long multicall(struct call *c)
 {
     gva_t list = c->arg[0];
-    u64 n = c->arg[1];
+    u32 n = (u32)c->arg[1];
     if (c->in_multicall) return -EINVAL;
     for (; n; n--, list += sizeof(struct multicall_entry)) {
         struct multicall_entry e;
@@ -121,10 +120,4 @@ long subop_run(struct call *c, const struct subop *table, unsigned nr, unsigned 
     bool out = op->flags & SUBOP_OUT_ALWAYS || (op->flags & SUBOP_OUT && rc >= 0);
     if (out && rc != -ERESTART && guest_write(c->v, arg_gva, buf.bytes, op->size)) return -EFAULT;
     return rc;
-}
-
-/* PVH dom0 would need it to build PV guests only. */
-long mmuext_op(struct call *c)
-{
-    return -ENOSYS;
 }

@@ -8,6 +8,8 @@
 #include "dom/domain.h"
 #include "call/abi.h"
 
+/* Arguments that the ABI declares as 32 bits (sub-operations, counts) are read as such: what a client's compiler left
+ * in the upper half of the register does not matter. */
 struct call {
     struct vcpu *v;                 /* caller == current vCPU */
     unsigned nr;
@@ -60,6 +62,5 @@ long hvm_op(struct call *c);            /* 34  call/hvm.c */
 long sysctl(struct call *c);            /* 35  call/sysctl.c */
 long domctl(struct call *c);            /* 36  call/domctl.c */
 long platform_op(struct call *c);       /* 7   call/platform.c */
-long mmuext_op(struct call *c);         /* 26: -ENOSYS for now */
 long loader_done(struct call *c);       /* private: dom0 loader's report, see dom/dom0.c */
 #define CALL_LOADER_DONE 63             /* hypercall number of the above; once, from the loader only */

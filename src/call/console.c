@@ -14,7 +14,7 @@ void console_guest_put(struct domain *d, const char *s, size_t n)
         else if (*s == '\t') d->serial_line[d->serial_len++] = ' ';
         if (*s != '\n' && d->serial_len < sizeof(d->serial_line) - 1) continue;
         d->serial_line[d->serial_len] = 0;
-        console_guest_line(d->id, d->serial_line);
+        console_guest_line(d, d->serial_line);
         d->serial_len = 0;
     }
     spin_unlock(&d->lock);

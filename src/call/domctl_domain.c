@@ -47,18 +47,20 @@ static long check_flags(u32 flags)
     return 0;
 }
 
-#define MAX_TABLE_FRAMES 65536
 static long check_limits(const struct xen_domctl_createdomain *a)
 {
     if (!a->max_vcpus || a->max_vcpus > MAX_VCPUS) return refuse("max_vcpus", a->max_vcpus, "1 to 128", -EINVAL);
-    if (a->max_grant_frames > MAX_TABLE_FRAMES || a->max_maptrack_frames > MAX_TABLE_FRAMES)
-        return refuse("max_grant_frames", (u32)a->max_grant_frames, "more than 65536", -EINVAL);
+    if (a->max_grant_frames > 0 && (u64)a->max_grant_frames > opt_gnttab_max_frames)
+        return refuse("max_grant_frames", (u32)a->max_grant_frames, "more than gnttab_max_frames= allows", -EINVAL);
+    if (a->max_maptrack_frames > 0 && (u64)a->max_maptrack_frames > opt_gnttab_max_maptrack_frames)
+        return refuse("max_maptrack_frames", (u32)a->max_maptrack_frames,
+                      "more than gnttab_max_maptrack_frames= allows", -EINVAL);
     if (!a->max_grant_frames) return refuse("max_grant_frames", 0, "at least one is needed", -EINVAL);
     if (a->grant_opts & ~XEN_DOMCTL_GRANT_version_mask || XEN_DOMCTL_GRANT_version(a->grant_opts) != 1)
         return refuse("grant_opts", a->grant_opts, "grant tables have version 1", -EINVAL);
     if (a->iommu_opts) return refuse("iommu_opts", a->iommu_opts, "no IOMMU for guests", -EINVAL);
     if (a->vmtrace_size) return refuse("vmtrace_size", a->vmtrace_size, "no VM trace", -EOPNOTSUPP);
-    if (a->cpupool_id) return refuse("cpupool_id", a->cpupool_id, "the only pool is 0", -ENOENT);
+    if (a->cpupool_id) return refuse("cpupool_id", a->cpupool_id, "the only pool is 0", -ESRCH);
     u32 misc = a->arch.misc_flags;
     if (misc & ~XEN_X86_MSR_RELAXED) return refuse("misc_flags", misc, "unknown bits", -EINVAL);
     if (misc) return refuse("misc_flags", misc, "msr_relaxed is not supported", -EOPNOTSUPP);
@@ -158,7 +160,7 @@ void domain_get_info(struct domain *d, struct xen_domctl_getdomaininfo *i)
     i->domain = d->id;
     sum_vcpus(d, i);
     spin_lock(&d->lock);
-    u8 code = d->shut_down ? d->shutdown_code : 0xff;
+    u8 code = d->shut_down ? d->shutdown_code : SHUTDOWN_CODE_NONE;
     if (d->shut_down) i->flags |= XEN_DOMINF_shutdown;
     if (d->ctl_pauses) i->flags |= XEN_DOMINF_paused;
     memcpy(i->handle, d->handle, sizeof(i->handle));

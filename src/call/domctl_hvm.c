@@ -66,7 +66,7 @@ DOMCTL_HANDLER(settscinfo)
                tsc_khz);
     domain_pause(d);
     d->tsc_mode = a->tsc_mode;
-    d->tsc_incarnation = a->incarnation;
+    d->tsc_incarnation = a->incarnation + 1;        /* counts restores: it was saved with the one before */
     hvm_update_tsc(d);
     domain_unpause(d);
     return 0;

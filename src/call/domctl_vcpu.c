@@ -41,22 +41,23 @@ static long affinity_out(struct call *c, const struct xen_domctl_vcpuaffinity *a
 
 #define AFFINITY_FLAGS (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)
 
-/* Out: what is effective after the change. */
+/* Out: what is effective after the change. Written before it, so that a buffer that cannot be written leaves all as it
+ * was; it stays true, since the lock of control operations is held. */
 DOMCTL_HANDLER(setvcpuaffinity)
 {
     const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
     struct vcpu *v;
-    u64 hard = 0, soft = 0;
+    u64 hard, soft;
     int rc = find_vcpu(d, a->vcpu, &v);
     if (rc) return rc;
     if (a->flags & ~(AFFINITY_FLAGS | XEN_VCPUAFFINITY_FORCE) || !(a->flags & AFFINITY_FLAGS)) return -EINVAL;
     bool set_hard = a->flags & XEN_VCPUAFFINITY_HARD, set_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
+    sched_get_affinity(v, &hard, &soft);
     if (set_hard && (rc = bitmap_in(c->v, &a->cpumap_hard, &hard))) return rc;
     if (set_soft && (rc = bitmap_in(c->v, &a->cpumap_soft, &soft))) return rc;
-    rc = sched_set_affinity(v, set_hard ? &hard : NULL, set_soft ? &soft : NULL);
-    if (rc) return rc;
-    sched_get_affinity(v, &hard, &soft);
-    return affinity_out(c, a, hard & online_cpus(), soft & hard & online_cpus());
+    if (!(hard & online_cpus())) return -EINVAL;
+    rc = (int)affinity_out(c, a, hard & online_cpus(), soft & hard & online_cpus());
+    return rc ? rc : sched_set_affinity(v, set_hard ? &hard : NULL, set_soft ? &soft : NULL);
 }
 
 DOMCTL_HANDLER(getvcpuaffinity)
@@ -80,7 +81,8 @@ DOMCTL_HANDLER(scheduler_op)
     switch (a->cmd) {
     case XEN_DOMCTL_SCHEDOP_putinfo:
         p = (struct sched_params){ .weight = a->u.credit2.weight, .cap = a->u.credit2.cap };
-        return sched_set_params(d, &p);
+        sched_set_params(d, &p);
+        return 0;
     case XEN_DOMCTL_SCHEDOP_getinfo:
         sched_get_params(d, &p);
         memset(&a->u, 0, sizeof(a->u));
@@ -142,14 +144,17 @@ DOMCTL_HANDLER(getvcpucontext)
     return rc;
 }
 
-/* A NULL context takes the vCPU down. */
+/* A NULL context takes the vCPU down; it is one without a state again. */
 DOMCTL_HANDLER(setvcpucontext)
 {
     struct vcpu *v;
     int rc = find_vcpu(d, op->u.vcpucontext.vcpu, &v);
     if (rc) return rc;
     if (!op->u.vcpucontext.ctxt.p) {
+        domain_pause(d);
         vcpu_set_down(v);
+        v->initialised = false;
+        domain_unpause(d);
         return 0;
     }
     struct vcpu_guest_context *g = kzalloc(sizeof(*g));

@@ -113,5 +113,5 @@ static const struct subop ops[] = {
 
 long hvm_op(struct call *c)
 {
-    return subop_run(c, ops, ARRAY_SIZE(ops), (unsigned)MIN(c->arg[0], (u64)~0u), c->arg[1]);
+    return subop_run(c, ops, ARRAY_SIZE(ops), (unsigned)c->arg[0], c->arg[1]);
 }

@@ -254,8 +254,9 @@ DOMCTL_HANDLER(gethvmcontext)
 DOMCTL_HANDLER(gethvmcontext_partial)
 {
     struct xen_domctl_hvmcontext_partial *a = &op->u.hvmcontext_partial;
-    const struct record *r = a->type <= HVM_SAVE_CODE_MAX ? find_record((u16)a->type) : NULL;
-    if (!r) return -EINVAL;
+    if (a->type > HVM_SAVE_CODE_MAX) return -EINVAL;
+    const struct record *r = find_record((u16)a->type);
+    if (!r) return -ENOENT;
     struct vcpu *v = a->instance < d->max_vcpus ? d->vcpu[index_nospec(a->instance, d->max_vcpus)] : NULL;
     if (!v) return -ENOENT;
     void *scratch = kzalloc(SCRATCH);
@@ -266,7 +267,7 @@ DOMCTL_HANDLER(gethvmcontext_partial)
     long rc = 0;
     if (!len) rc = -ENODATA;
     else if (a->buffer.p)
-        rc = a->bufsz < len ? -ENOSPC : guest_write(c->v, (gva_t)a->buffer.p, scratch, len);
+        rc = a->bufsz < len ? -ENOBUFS : guest_write(c->v, (gva_t)a->buffer.p, scratch, len);
     a->bufsz = len;
     kfree(scratch);
     return rc;
@@ -308,14 +309,16 @@ static int check_record(struct domain *d, const struct hvm_save_descriptor *desc
 static int check_stream(struct domain *d, struct in s, void *scratch)
 {
     struct hvm_save_descriptor desc;
-    int rc = next_record(&s, &desc, scratch);
-    if (rc || (rc = check_header(&desc, scratch))) return -EINVAL;
-    while (!(rc = next_record(&s, &desc, scratch)))
-        if ((rc = check_record(d, &desc, scratch))) {
+    int rc;
+    if (next_record(&s, &desc, scratch) || check_header(&desc, scratch)) return -EINVAL;
+    while (!(rc = next_record(&s, &desc, scratch))) {
+        rc = check_record(d, &desc, scratch);
+        if (rc) {
             printk(LOG_WARN, "domain %u: HVM context record type %u instance %u length %u refused (%d)\n", d->id,
                    desc.typecode, desc.instance, desc.length, rc);
             return rc;
         }
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -332,12 +335,12 @@ static int load_stream(struct domain *d, struct in s, void *scratch)
     struct hvm_save_descriptor desc;
     u64 up[MAX_VCPUS / 64] = { 0 }, tsc = 0;
     struct vcpu *v, *tsc_from = NULL;
-    int rc;
     for_each_vcpu(d, v) vcpu_set_down(v);
-    while (!(rc = next_record(&s, &desc, scratch))) {
+    while (!next_record(&s, &desc, scratch)) {
         if (desc.typecode == HEADER_CODE) continue;
         v = d->vcpu[index_nospec(desc.instance, d->max_vcpus)];
-        if ((rc = find_record(desc.typecode)->load(v, scratch, desc.length))) return rc;
+        int rc = find_record(desc.typecode)->load(v, scratch, desc.length);
+        if (rc) return rc;
         if (desc.typecode != HVM_SAVE_CODE(CPU)) continue;
         bit_set(up, v->id);
         if (!tsc_from) {

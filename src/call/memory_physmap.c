@@ -162,6 +162,34 @@ long memop_add_batch(struct call *c, void *arg)
     return rc;
 }
 
+/* Removes what a look has found at g. -ENOENT or -EINVAL if something else is there by now. */
+static int remove_found(struct domain *d, gfn_t g, mfn_t m, enum p2m_type t)
+{
+    int rc;
+
+    switch (t) {
+    case P2M_NONE:
+        return -ENOENT;
+    case P2M_RAM:
+    case P2M_RAM_RO:
+        return p2m_remove_ram(d, g);
+    case P2M_FOREIGN:
+        return p2m_unmap_record(d, g, m, t, NULL);
+    case P2M_SPECIAL:
+        spin_lock(&d->lock);
+        rc = p2m_unmap_record(d, g, m, t, NULL);
+        if (!rc && gfn_eq(d->shared_info_gfn, g))
+            d->shared_info_gfn = INVALID_GFN;
+        spin_unlock(&d->lock);
+        return rc;
+    default:                        /* grants go by handle, device memory is not the guest's to remove */
+        return -EPERM;
+    }
+}
+
+/* Another vCPU may change what is there after each look: then look again, but not for ever. */
+#define LOOKS 8
+
 /* Linux calls this once per page when it unmaps foreign pages, so that is tried first. */
 long memop_remove(struct call *c, void *arg)
 {
@@ -174,34 +202,14 @@ long memop_remove(struct call *c, void *arg)
     if (rc)
         return rc;
     rc = p2m_unmap_record(d, g, INVALID_MFN, P2M_FOREIGN, NULL);
-    if (rc != -EINVAL) {
-        put_domain(d);
-        return rc;
-    }
-    mfn_t m = p2m_lookup(d, g, &t, NULL);
-    switch (t) {
-    case P2M_NONE:
-        rc = -ENOENT;
-        break;
-    case P2M_RAM:
-    case P2M_RAM_RO:
-        rc = p2m_remove_ram(d, g);
-        break;
-    case P2M_FOREIGN:               /* mapped this moment by another vCPU */
-        rc = p2m_unmap_record(d, g, m, t, NULL);
-        break;
-    case P2M_SPECIAL:
-        spin_lock(&d->lock);
-        rc = p2m_unmap_record(d, g, m, t, NULL);
-        if (!rc && gfn_eq(d->shared_info_gfn, g))
-            d->shared_info_gfn = INVALID_GFN;
-        spin_unlock(&d->lock);
-        break;
-    default:                        /* grants go by handle, device memory is not the guest's to remove */
-        rc = -EPERM;
+    for (unsigned i = 0; rc == -EINVAL && i < LOOKS; i++) {
+        mfn_t m = p2m_lookup(d, g, &t, NULL);
+        rc = remove_found(d, g, m, t);
+        if (rc == -ENOENT && t != P2M_NONE)
+            rc = -EINVAL;
     }
     put_domain(d);
-    return rc;
+    return rc == -EINVAL ? -ENOENT : rc;
 }
 
 /* ---- acquire_resource ---- */
@@ -246,12 +254,10 @@ long memop_acquire(struct call *c, void *arg)
     long size = resource_size(a, d);
     if (size < 0)
         rc = size;
-    else if (!a->frame_list.p && a->nr_frames)
+    else if (a->frame_list.p ? a->frame > (u64)size || a->nr_frames > (u64)size - a->frame : a->nr_frames)
         rc = -EINVAL;
     else if (!a->frame_list.p)
         a->nr_frames = (u32)size;
-    else if (a->frame > (u64)size || a->nr_frames > (u64)size - a->frame)
-        rc = -EINVAL;
     else
         for (; !rc && i < a->nr_frames; i++) {
             if (i != start && i % 16 == 0 && call_preempt()) {

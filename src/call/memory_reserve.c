@@ -10,6 +10,17 @@
 #define ORDER_MAX_PRIV 18u
 #define MEMF_KNOWN (0xffu | 0xff00u | XENMEMF_populate_on_demand | XENMEMF_exact_node_request | XENMEMF_vnode)
 
+/* The toolstack tries thousands of extents: one line for a domain is enough. */
+static void tell_no_on_demand(domid_t id)
+{
+    static domid_t told = DOMID_INVALID;
+
+    if (read_once(&told) == id)
+        return;
+    write_once(&told, id);
+    gprintk(LOG_WARN, "d%u: populate on demand (maxmem above memory) is not supported\n", id);
+}
+
 /* Fields of a reservation (XSA-231, -385): 0 or an error. *order_max by caller. */
 static int check_reservation(struct call *c, const struct xen_memory_reservation *a, bool flags)
 {
@@ -28,7 +39,7 @@ static int check_reservation(struct call *c, const struct xen_memory_reservation
     if (!c->v->dom->is_priv && f & ~0xffu)
         return -EINVAL;
     if (f & XENMEMF_populate_on_demand) {
-        gprintk(LOG_WARN, "d%u: populate on demand (maxmem above memory) is not supported\n", a->domid);
+        tell_no_on_demand(a->domid);
         return -EOPNOTSUPP;
     }
     return 0;
@@ -49,8 +60,7 @@ static int populate_piece(struct domain *d, u64 gfn, unsigned order)
     mfn_t m = INVALID_MFN;
 
     /* Without an IOMMU dom0 gets back the frame with the same number, if it is there: DMA knows no other. */
-    if (dom0_keep_frames && d->is_hwdom && order == ORDER_4K && gfn < 1ULL << 36 &&
-        dom_ram_take(d, gfn << PAGE_SHIFT, (gfn + 1) << PAGE_SHIFT)) {
+    if (dom0_keep_frames && d->is_hwdom && order == ORDER_4K && dom_ram_take_frame(d, MFN(gfn))) {
         m = MFN(gfn);
         clear_pages(frame_map(m), 1);
     }
@@ -73,11 +83,8 @@ static void unpopulate(struct domain *d, u64 gfn, u64 end)
     p2m_batch_start(&b, d);
     while (gfn < end) {
         unsigned order = MIN(piece_order(gfn, end - gfn), (unsigned)ORDER_2M);
-        int rc = p2m_remove_ram_batch(d, GFN(gfn), order, &b);
-        if (rc == -EINVAL && order) {
+        while (p2m_remove_ram_batch(d, GFN(gfn), order, &b) == -EINVAL && order)
             order = ORDER_4K;
-            rc = p2m_remove_ram_batch(d, GFN(gfn), order, &b);
-        }
         gfn += 1ULL << order;
     }
     p2m_batch_finish(&b);
@@ -117,11 +124,11 @@ long memop_populate(struct call *c, void *arg)
         if (i != start && call_preempt())
             break;
         /* Scrub 1 GiB in small steps before it is taken in one. */
-        while (a->extent_order == ORDER_1G && dom_ram_prescrub(ORDER_1G))
+        while (a->extent_order == ORDER_1G && dom_ram_prescrub(d, ORDER_1G))
             if (call_preempt())
                 goto restart;
         if (memop_list_read(&list, i, &gfn)) {
-            rc = i == start ? -EFAULT : 0;
+            rc = i ? 0 : -EFAULT;      /* what is done counts, in however many pieces */
             goto out;
         }
         if (populate_extent(d, gfn, a->extent_order))
@@ -170,7 +177,7 @@ static int remove_extent(struct domain *d, u64 gfn, unsigned order, struct p2m_b
 long memop_decrease(struct call *c, void *arg)
 {
     const struct xen_memory_reservation *a = arg;
-    u64 i = memop_start(c), start = i, gfn;
+    u64 i = memop_start(c), pages = 0, gfn;
     struct p2m_batch b;
     struct domain *d;
     int rc = check_reservation(c, a, false);
@@ -180,8 +187,9 @@ long memop_decrease(struct call *c, void *arg)
     struct memop_list list;
     memop_list_init(&list, c, (gva_t)a->extent_start.p, a->nr_extents);
     p2m_batch_start(&b, d);
-    for (; i < a->nr_extents; i++) {
-        if (i != start && i % 64 == 0) {
+    for (; i < a->nr_extents; i++, pages += 1ULL << a->extent_order) {
+        if (pages >= 64) {              /* each may be a step of its own, whatever the order */
+            pages = 0;
             p2m_batch_finish(&b);
             if (call_preempt()) {
                 rc = (int)memop_restart(c, i);
@@ -189,7 +197,7 @@ long memop_decrease(struct call *c, void *arg)
             }
         }
         if (memop_list_read(&list, i, &gfn)) {
-            rc = i == start ? -EFAULT : 0;
+            rc = i ? 0 : -EFAULT;      /* what is done counts, in however many pieces */
             break;
         }
         if (remove_extent(d, gfn, a->extent_order, &b))

@@ -8,7 +8,7 @@
 long vm_assist(struct call *c)
 {
     struct domain *d = c->v->dom;
-    u64 cmd = c->arg[0], type = c->arg[1];
+    u32 cmd = (u32)c->arg[0], type = (u32)c->arg[1];
     if (type >= 32 || !(ASSISTS >> type & 1)) return -EINVAL;
     switch (cmd) {
     case VMASST_CMD_enable: atomic_or(&d->vm_assist, 1u << type); return 0;

@@ -53,6 +53,6 @@ static const struct subop ops[] = {
 long physdev_op(struct call *c)
 {
     if (!c->v->dom->is_hwdom)       /* a privileged domain that owns no devices has no business here either */
-        return c->arg[0] < ARRAY_SIZE(ops) && ops[c->arg[0]].fn ? -EPERM : -ENOSYS;
-    return subop_run(c, ops, ARRAY_SIZE(ops), (unsigned)MIN(c->arg[0], (u64)~0u), c->arg[1]);
+        return (u32)c->arg[0] < ARRAY_SIZE(ops) && ops[(u32)c->arg[0]].fn ? -EPERM : -ENOSYS;
+    return subop_run(c, ops, ARRAY_SIZE(ops), (unsigned)c->arg[0], c->arg[1]);
 }

@@ -57,7 +57,8 @@ SYSCTL_HANDLER(physinfo)
     a->cpu_khz = tsc_khz;
     a->capabilities = XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_gnttab_v1;
     a->total_pages = ram_total_pages();
-    a->free_pages = ram_free_pages();
+    a->outstanding_pages = ram_claimed_pages();        /* promised, and still free */
+    a->free_pages = ram_free_pages() + a->outstanding_pages;
     a->max_mfn = ram_max_mfn();
     memcpy(a->hw_cap, words, sizeof(a->hw_cap));
     return 0;

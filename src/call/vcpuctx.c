@@ -110,6 +110,66 @@ int vcpuctx_set(struct vcpu *v, const struct vcpu_guest_context *g)
     return 0;
 }
 
+/* ---- struct vcpu_hvm_context ---- */
+#define ATTR_P (1u << 7)
+#define ATTR_S (1u << 4)
+#define ATTR_CODE (1u << 3)
+#define ATTR_RW (1u << 1)               /* data: writable; code: readable */
+#define ATTR_FLAT32 0xc93               /* G, B, P, data R/W, accessed */
+#define ATTR_CODE64 0xa9b               /* G, L, P, code R/X, accessed */
+#define ATTR_TSS 0x8b                   /* P, busy TSS */
+
+/* Present segments of the kind that the register can hold; DS and ES may be absent. */
+static bool segment_valid(u16 ar, u32 must, u32 must_not, bool may_be_absent)
+{
+    if (ar & 0xf000) return false;
+    if (!(ar & ATTR_P)) return may_be_absent;
+    return (ar & must) == must && !(ar & must_not);
+}
+
+static int from_hvm32(const struct vcpu_hvm_x86_32 *s, struct hvm_hw_cpu *r)
+{
+    if (s->pad1 || s->pad2[0] || s->pad2[1] || s->pad2[2]) return -EINVAL;
+    if (!segment_valid(s->cs_ar, ATTR_S | ATTR_CODE, ATTR_L, false) ||
+        !segment_valid(s->ss_ar, ATTR_S | ATTR_RW, ATTR_CODE, false) || !segment_valid(s->ds_ar, ATTR_S, 0, true) ||
+        !segment_valid(s->es_ar, ATTR_S, 0, true) || !segment_valid(s->tr_ar, 3, ATTR_S, false))
+        return -EINVAL;
+#define X(n) r->r##n = s->e##n;
+    X(ax) X(cx) X(dx) X(bx) X(sp) X(bp) X(si) X(di) X(ip)
+#undef X
+    r->rflags = s->eflags;
+    r->cr0 = s->cr0; r->cr3 = s->cr3; r->cr4 = s->cr4; r->msr_efer = s->efer;
+#define X(n) r->n##_base = s->n##_base; r->n##_limit = s->n##_limit; r->n##_arbytes = s->n##_ar;
+    X(cs) X(ds) X(ss) X(es) X(tr)
+#undef X
+    return 0;
+}
+
+static int from_hvm64(const struct vcpu_hvm_x86_64 *s, struct hvm_hw_cpu *r)
+{
+    if (!(s->efer & EFER_LMA)) return -EINVAL;
+#define X(n) r->n = s->n;
+    X(rax) X(rcx) X(rdx) X(rbx) X(rsp) X(rbp) X(rsi) X(rdi) X(rip) X(rflags) X(cr0) X(cr3) X(cr4)
+#undef X
+    r->msr_efer = s->efer;
+    r->cs_limit = r->ds_limit = r->es_limit = r->ss_limit = ~0u;
+    r->cs_arbytes = ATTR_CODE64;
+    r->ds_arbytes = r->es_arbytes = r->ss_arbytes = ATTR_FLAT32;
+    r->tr_limit = 0x67;
+    r->tr_arbytes = ATTR_TSS;
+    return 0;
+}
+
+int vcpuctx_from_hvm(const struct vcpu_hvm_context *c, struct hvm_hw_cpu *r)
+{
+    memset(r, 0, sizeof(*r));
+    r->dr6 = DR6_ONES;
+    r->dr7 = DR7_ONES;
+    if (c->pad) return -EINVAL;
+    if (c->mode == VCPU_HVM_MODE_32B) return from_hvm32(&c->cpu_regs.x86_32, r);
+    return c->mode == VCPU_HVM_MODE_64B ? from_hvm64(&c->cpu_regs.x86_64, r) : -EINVAL;
+}
+
 /* ---- CPU record ---- */
 /* Segments of the record and ours; LDTR and TR included. */
 #define SEGMENTS(X) X(cs, SEG_CS) X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) \

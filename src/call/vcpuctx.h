@@ -13,6 +13,10 @@ void vcpuctx_get(struct vcpu *v, struct vcpu_guest_context *g);
  * flag. 0, or -EINVAL: the CPU would not run it; nothing changed then. */
 int vcpuctx_set(struct vcpu *v, const struct vcpu_guest_context *g) __must_check;
 
+/* The state that VCPUOP_initialise gives (public/hvm/hvm_vcpu.h) as a CPU record. 0, or -EINVAL: a mode, padding or
+ * segment that is none. The record is yet to be checked. */
+int vcpuctx_from_hvm(const struct vcpu_hvm_context *c, struct hvm_hw_cpu *r) __must_check;
+
 /* CPU record. *r is zeroed by the caller. */
 void vcpuctx_get_record(struct vcpu *v, struct hvm_hw_cpu *r);
 /* Structural checks that need no vCPU state: -EINVAL. */

@@ -118,7 +118,7 @@ static long get_build_id(struct call *c)
 
 long xen_version(struct call *c)
 {
-    u64 cmd = c->arg[0];
+    u32 cmd = (u32)c->arg[0];
     switch (cmd) {
     case XENVER_version: return VERSION_4_17;
     case XENVER_get_features: return get_features(c);
@@ -126,7 +126,7 @@ long xen_version(struct call *c)
     case XENVER_build_id: return get_build_id(c);
     }
     if (cmd >= ARRAY_SIZE(answers)) return -ENOSYS;
-    cmd = index_nospec(cmd, ARRAY_SIZE(answers));
+    cmd = (u32)index_nospec(cmd, ARRAY_SIZE(answers));
     if (!answers[cmd].fill) return -ENOSYS;
     struct answer a;
     memset(&a, 0, sizeof(a));

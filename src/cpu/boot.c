@@ -19,7 +19,9 @@ static struct cpu_arch arch0;
 static char early_ist[PAGE_SIZE << IST_ORDER] __aligned(16);
 
 u64 host_cr4;
-static u64 host_pat;
+/* The power-on value, whatever a loader or another system left: page tables use entry 0 (write-back), 2 (uncached, a
+ * guest may choose write-combining) and 3 (uncached). */
+#define HOST_PAT 0x0007040600070406ULL
 
 static u64 boot_random(void)
 {
@@ -43,7 +45,7 @@ void cpu_set_controls(void)
     write_cr4(host_cr4);
     wrmsr(MSR_EFER, (rdmsr(MSR_EFER) & ~(EFER_SCE | EFER_FFXSR | EFER_LMSLE)) | EFER_NXE);
     if (cpu_has(FEAT_PAT))
-        wrmsr(MSR_PAT, host_pat);
+        wrmsr(MSR_PAT, HOST_PAT);
     if (cpu_has(FEAT_SEP))
         wrmsr(MSR_SYSENTER_CS, 0);
     write_dr7(0x400);
@@ -60,7 +62,6 @@ static void choose_controls(void)
     for (unsigned i = 0; i < ARRAY_SIZE(optional); i++)
         if (cpu_has(optional[i].feat))
             host_cr4 |= optional[i].bits;
-    host_pat = cpu_has(FEAT_PAT) ? rdmsr(MSR_PAT) : 0;
 }
 
 __attribute__((no_stack_protector))
@@ -86,6 +87,7 @@ void cpu_boot_init(void)
         panic("CPU \"%s\" lacks long mode, NX or a local APIC\n", host.brand);
     choose_controls();
     cpu_set_controls();
+    machine_check_init();
     __stack_chk_guard = boot_random() & ~0xffULL;   /* a zero byte stops string overruns from reading it */
 }
 

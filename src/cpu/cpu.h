@@ -24,7 +24,7 @@ void smp_init(void);
 void cpu_run(void (*fn)(void)) __noreturn;
 /* Stop every other CPU for good by NMI (panic, reboot). */
 void smp_stop_others(void);
-/* Run fn in NMI context on `cpu` and wait (at most 100 ms); for register dumps. False: no answer. */
+/* Run fn in NMI context on `cpu` and wait (at most a second); for register dumps. False: no answer. */
 bool smp_nmi_call(unsigned cpu, void (*fn)(void));
 
 /* CR4 every CPU runs with (found by cpu_boot_init); the SVM/VMX code keeps host state in step with it. */
@@ -59,6 +59,7 @@ extern u32 host_features[FW_NR];
 #define FEAT(word, bit) ((word) * 32 + (bit))
 enum {
     FEAT_TSC = FEAT(FW_1D, 4), FEAT_MCE = FEAT(FW_1D, 7), FEAT_APIC = FEAT(FW_1D, 9), FEAT_PGE = FEAT(FW_1D, 13),
+    FEAT_MCA = FEAT(FW_1D, 14),
     FEAT_PAT = FEAT(FW_1D, 16), FEAT_FXSR = FEAT(FW_1D, 24), FEAT_SEP = FEAT(FW_1D, 11),
     FEAT_MONITOR = FEAT(FW_1C, 3), FEAT_VMX = FEAT(FW_1C, 5), FEAT_PCID = FEAT(FW_1C, 17),
     FEAT_X2APIC = FEAT(FW_1C, 21), FEAT_TSC_DEADLINE = FEAT(FW_1C, 24), FEAT_XSAVE = FEAT(FW_1C, 26),
@@ -92,8 +93,7 @@ void spec_init(void);
 void spec_init_ap(void);
 
 /* ---- microcode (ucode.c) ---- */
-/* ucode=: take the blob out of the boot modules and load it here. smp_init() calls it if nobody did before. */
+/* Find the update (boot_info.ucode, else by ucode= in the boot modules, which then becomes boot_info.ucode), keep it and
+ * load it here. spec_init() calls it. */
 void ucode_init(void);
 void ucode_init_ap(void);
-/* EFI configuration file key ucode=: where the loader put the file. Before ucode_init(). */
-void ucode_set_blob(paddr_t start, u64 size);

@@ -38,4 +38,6 @@ void cpuid_init(void);              /* host, host_features, table of leaves */
 /* The executing CPU lacks features the BSP has: returns the first such word, -1 if none. */
 int cpuid_compare_ap(u32 *missing);
 
+void errata_fix(void);              /* on every CPU, after its microcode */
+
 void ap_main(struct cpu *c) __noreturn;

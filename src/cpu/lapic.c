@@ -18,7 +18,6 @@ enum {
 #define LVT_DEADLINE (2u << 17)
 #define SVR_ENABLE (1u << 8)
 #define ICR_BUSY (1u << 12)
-#define ICR_OTHERS (3u << 18)
 #define TDCR_DIV_1 0xbu
 
 bool lapic_x2apic;
@@ -69,7 +68,6 @@ static void icr_write(u32 dest, u32 low)
 }
 
 void lapic_send(u32 apic_id, u32 mode_vector) { icr_write(apic_id, mode_vector | ICR_ASSERT); }
-void lapic_send_others(u32 mode_vector) { icr_write(0, mode_vector | ICR_ASSERT | ICR_OTHERS); }
 
 /* Everything off or to us; also called with whatever state the firmware left. */
 static void setup(void)

@@ -17,8 +17,6 @@ u32 lapic_max_id(void);
 /* IPI to one CPU: mode in ICR form. */
 enum { ICR_FIXED = 0, ICR_NMI = 4 << 8, ICR_INIT = 5 << 8, ICR_STARTUP = 6 << 8, ICR_ASSERT = 1 << 14 };
 void lapic_send(u32 apic_id, u32 mode_vector);
-/* To all CPUs but this one. */
-void lapic_send_others(u32 mode_vector);
 
 /* Calibration: free-running count down from 2^32-1 without interrupt, and the current count. */
 void lapic_timer_free_run(void);

@@ -22,7 +22,7 @@ struct cpu {
     u32 in_guest;                   /* 1 while between guest entry and exit; see tlb.h */
     bool resched;                   /* run loop must call the scheduler */
     bool irq_seen;                  /* an interrupt was handled in the last window */
-    unsigned nr_locks;              /* held locks, debug builds check their order */
+    unsigned nr_locks;              /* held locks, in the order of their ranks */
     const struct spinlock *locks[8];
     struct { struct list list; u64 armed_ns; } timer;   /* time/timer.c */
     u64 idle_ns, idle_since_ns;

@@ -85,13 +85,14 @@ void ap_main(struct cpu *c)
             __asm__ volatile("cli; hlt");
     cpu_set_controls();
     desc_load(c);
+    ucode_init_ap();                /* first: the boot CPU's features are those that its microcode brought */
     u32 missing;
     int word = cpuid_compare_ap(&missing);
     if (word >= 0)
         panic("CPU%u (APIC id %u) lacks features 0x%08x of the boot CPU's word %d\n", c->id, c->apic_id, missing,
               word);
+    machine_check_init();
     lapic_init_ap();
-    ucode_init_ap();
     spec_init_ap();
     tsc_sync_ap();
     time_init_ap();
@@ -139,7 +140,8 @@ static bool start_cpu(const struct acpi_cpu *a, paddr_t page)
     /* The last moment to come up is before this exchange; afterwards ap_main() halts. */
     if (!send_start(a->apic_id, page) && atomic_cas(&ap_state, (u32)AP_STARTING, (u32)AP_IDLE)) {
         printk(LOG_ERR, "CPU with APIC id %u does not start, ignored\n", a->apic_id);
-        return false;               /* its stacks stay allocated: it might still wake up on them */
+        lapic_send(a->apic_id, ICR_INIT);       /* back to waiting: waking up late it would take the next one's stack */
+        return false;
     }
     u64 width;
     s64 offset = tsc_sync_bsp(&width);
@@ -262,7 +264,11 @@ void smp_stop_others(void)
     if (nr_cpus <= 1)
         return;
     store_release(&stop_all, 1u);
-    lapic_send_others(ICR_NMI);
+    /* One by one: CPUs that we never started (maxcpus=, ids or numbers beyond ours) wait in the firmware's code. An
+     * NMI to them would go through tables in memory that is dom0's by now, and end in a reset. */
+    for (unsigned i = 0; i < nr_cpus; i++)
+        if (i != this_cpu()->id)
+            lapic_send(cpus[i]->apic_id, ICR_NMI);
     for (unsigned i = 0; i < 100000000 && load_acquire(&nr_stopped) < nr_cpus - 1; i++)
         cpu_relax();
 }
@@ -272,7 +278,6 @@ void smp_init(void)
 {
     struct cpu *bsp = this_cpu();
     irq_set_handler(VEC_CALL, call_irq, NULL);
-    ucode_init();
     if (!cpu_stacks_alloc(bsp))
         panic("No memory for the boot CPU's stacks\n");
     unsigned limit = opt_nosmp ? 1 : (unsigned)MIN(opt_maxcpus ? opt_maxcpus : 1, (u64)NR_CPUS);

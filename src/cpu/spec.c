@@ -96,6 +96,7 @@ static bool zenbleed(void)
 static bool setup_cpu(void)
 {
     lfence_serialise();
+    errata_fix();
     if (decision.auto_ibrs)
         wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AIBRSE);
     if (decision.host_spec_ctrl)
@@ -152,15 +153,15 @@ void spec_init_ap(void)
     setup_cpu();
 }
 
-/* Who ran last on each CPU; compared only, never followed. */
-static const void *last_vcpu[NR_CPUS];
+/* Who ran last on each CPU. Not by address: a new domain's vCPU often gets that of the one just destroyed. */
+static u64 last_vcpu[NR_CPUS];
 
-void spec_vcpu_switch_slow(const void *vcpu)
+void spec_vcpu_switch_slow(u64 serial)
 {
-    const void **last = &last_vcpu[this_cpu()->id];
-    if (vcpu && *last == vcpu)
+    u64 *last = &last_vcpu[this_cpu()->id];
+    if (*last == serial)
         return;
-    *last = vcpu;
+    *last = serial;
     wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 }
 

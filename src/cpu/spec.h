@@ -40,23 +40,20 @@
 #include "lib/types.h"
 
 #ifdef HOSTED
-static inline void spec_vcpu_switch(void) {}
-static inline void spec_vcpu_load(const void *vcpu) { (void)vcpu; }
+static inline void spec_vcpu_load(u64 serial) { (void)serial; }
 static inline void spec_guest_entry(void) {}
 #else
 extern u32 spec_flags;
-void spec_vcpu_switch_slow(const void *vcpu);
+void spec_vcpu_switch_slow(u64 serial);
 void spec_guest_entry_slow(void);
 
-/* `vcpu` comes onto this CPU: forget what the previous one taught the predictors. Nothing to do if it is the one
- * that ran here last. */
-static inline void spec_vcpu_load(const void *vcpu)
+/* The vCPU with this serial number comes onto this CPU: forget what the previous one taught the predictors. Nothing
+ * to do if it is the one that ran here last. */
+static inline void spec_vcpu_load(u64 serial)
 {
     if (spec_flags & SPEC_IBPB_SWITCH)
-        spec_vcpu_switch_slow(vcpu);
+        spec_vcpu_switch_slow(serial);
 }
-/* The same when the caller does not say who comes. */
-static inline void spec_vcpu_switch(void) { spec_vcpu_load(NULL); }
 /* Last thing before registers are loaded for guest entry; no secret may be touched after it. */
 static inline void spec_guest_entry(void)
 {

@@ -58,13 +58,37 @@ void trap_frame_print(const struct trap_frame *f)
     printk(LOG_ERR, "cr2 %016lx  cr3 %016lx  gsb %016lx\n", read_cr2(), read_cr3(), rdmsr(MSR_GS_BASE));
 }
 
+#define MC_BANKS 32                 /* what has the old numbers, also on CPUs with more banks (APM 2, 9.3.2) */
+
+/*
+ * Every bank may report. After reset none does (APM 2, 9.3.2.1), and an uncorrectable error would at best be logged
+ * while the machine goes on with wrong data. What is in a bank already is not to be taken for news later.
+ */
+void machine_check_init(void)
+{
+    u64 cap, status;
+    if (!cpu_has(FEAT_MCE) || !cpu_has(FEAT_MCA) || rdmsr_safe(MSR_MCG_CAP, &cap))
+        return;
+    for (u32 i = 0; i < (cap & 0xff) && i < MC_BANKS; i++) {
+        if (rdmsr_safe(MSR_MC0_STATUS + 4 * i, &status))
+            continue;
+        if (status >> 63)
+            printk(LOG_WARN, "CPU%u: machine-check bank %u holds an earlier error, status %016lx\n", this_cpu()->id,
+                   i, status);
+        (void)!wrmsr_safe(MSR_MC0_STATUS + 4 * i, 0);
+        (void)!wrmsr_safe(MSR_MC0_CTL + 4 * i, ~0ULL);
+    }
+    if (cap >> 8 & 1)               /* MCG_CTL exists */
+        (void)!wrmsr_safe(MSR_MCG_CTL, ~0ULL);
+}
+
 static void machine_check(struct trap_frame *f)
 {
     u64 cap, status, addr;
     if (rdmsr_safe(MSR_MCG_CAP, &cap) || rdmsr_safe(MSR_MCG_STATUS, &status))
         panic_at(f, "machine check without banks\n");
     printk(LOG_ERR, "machine check: MCG_STATUS %lx\n", status);
-    for (unsigned i = 0; i < (cap & 0xff) && i < 32; i++) {
+    for (u32 i = 0; i < (cap & 0xff) && i < MC_BANKS; i++) {
         u64 bank;
         if (rdmsr_safe(MSR_MC0_STATUS + 4 * i, &bank) || !(bank >> 63))
             continue;

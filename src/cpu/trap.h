@@ -12,6 +12,8 @@ struct trap_frame {
 
 void trap_init(void);               /* fill the IDT (shared by all CPUs) */
 void idt_load(void);
+/* Machine checks from all banks, on this CPU. After idt_load(). */
+void machine_check_init(void);
 void trap_handler(struct trap_frame *f);    /* from trap.S */
 /* Print all registers of a frame, control registers included. */
 void trap_frame_print(const struct trap_frame *f);

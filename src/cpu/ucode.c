@@ -16,36 +16,47 @@ static size_t patch_size;
 static u32 patch_rev;
 
 static int module_index;            /* ucode=N; counted from the end if negative */
-static bool by_index, by_scan, done;
+static bool by_index, by_scan;
 
+static int parse_index(const char *word, int *index)
+{
+    bool minus = *word == '-';
+    const char *end;
+    u64 i = parse_u64(word + minus, &end);
+    if (end == word + minus || *end || i > BOOT_MAX_MODULES)
+        return -EINVAL;
+    *index = minus ? -(int)i : (int)i;
+    return 0;
+}
+
+/* The last number or scan= counts. */
 static int opt_ucode(const char *v)
 {
-    by_index = by_scan = false;
-    while (*v) {
-        const char *end;
-        size_t n = strchr(v, ',') ? (size_t)(strchr(v, ',') - v) : strlen(v);
-        if (n >= 4 && !strncmp(v, "scan", 4) && (n == 4 || v[4] == '=')) {
-            by_scan = n == 4 || v[5] != '0';
-        } else if (!(n >= 4 && !strncmp(v, "nmi", 3))) {
-            bool minus = *v == '-';
-            u64 i = parse_u64(v + minus, &end);
-            if (end != v + n || i > BOOT_MAX_MODULES)
-                return -EINVAL;
-            module_index = minus ? -(int)i : (int)i;
-            by_index = true;
-        }
-        v += n + (v[n] == ',');
+    /* Updates are loaded before anything else runs: there is nothing to hold still in an NMI, and the same revision again
+     * changes nothing. */
+    static const char *const no_effect[] = { "nmi", "allow-same" };
+    bool index_given = by_index, scan = by_scan, ignored;
+    int index = module_index;
+    char word[24];
+    while (cmdline_word(&v, word, sizeof(word))) {
+        int rc = cmdline_list_bool(&scan, word, "scan");
+        if (!rc)
+            index_given &= !scan;
+        for (unsigned i = 0; rc == -ENOENT && i < ARRAY_SIZE(no_effect); i++)
+            rc = cmdline_list_bool(&ignored, word, no_effect[i]);
+        if (rc == -ENOENT && !(rc = parse_index(word, &index)))
+            index_given = true, scan = false;
+        if (rc)
+            return rc;
     }
+    module_index = index;
+    by_index = index_given;
+    by_scan = scan;
     return 0;
 }
 BOOT_OPTION(ucode, "ucode", OPT_CUSTOM, 0, NULL, opt_ucode,
-            "microcode: <module number> (negative: from the end) or scan (search the initrd)");
-
-void ucode_set_blob(paddr_t start, u64 size)
-{
-    blob = phys_to_virt(start);
-    blob_size = size;
-}
+            "microcode: list of <module number> (negative: from the end), scan[=<boolean>] (search the initrd); "
+            "nmi[=<boolean>], allow-same[=<boolean>]: accepted, no effect");
 
 static u32 get32(const u8 *p)
 {
@@ -197,23 +208,32 @@ static void remove_module(unsigned n)
     boot_info.nr_modules--;
 }
 
+/* A file that is for us alone: the update itself, or an archive with it. */
+static void use_file(const char *name)
+{
+    const u8 *p = phys_to_virt(boot_info.ucode);
+    if (cpio_find(p, boot_info.ucode_size, name))
+        return;
+    blob = p;
+    blob_size = boot_info.ucode_size;
+}
+
 static void find_blob(void)
 {
     const char *name = host.vendor == VENDOR_INTEL ? "kernel/x86/microcode/GenuineIntel.bin"
                                                    : "kernel/x86/microcode/AuthenticAMD.bin";
-    if (by_index) {
+    if (by_index && !boot_info.ucode) {
         int n = module_index >= 0 ? module_index : (int)boot_info.nr_modules + module_index;
         if (n <= 0 || n >= (int)boot_info.nr_modules) {         /* 0 is the kernel */
             printk(LOG_WARN, "ucode=%d: there is no such module\n", module_index);
             return;
         }
-        struct boot_module m = boot_info.module[n];
+        boot_info.ucode = boot_info.module[n].start;
+        boot_info.ucode_size = boot_info.module[n].size;
         remove_module((unsigned)n);
-        const u8 *p = phys_to_virt(m.start);
-        if (!cpio_find(p, m.size, name))
-            ucode_set_blob(m.start, m.size);
-        return;
     }
+    if (boot_info.ucode)
+        use_file(name);
     for (unsigned i = 1; by_scan && i < boot_info.nr_modules && !blob; i++)
         cpio_find(phys_to_virt(boot_info.module[i].start), boot_info.module[i].size, name);
 }
@@ -254,11 +274,7 @@ static void keep_patch(void)
 
 void ucode_init(void)
 {
-    if (done)
-        return;
-    done = true;
-    if (!blob)
-        find_blob();
+    find_blob();
     u32 r[4], old = revision();
     cpuid(1, 0, r);
     if (blob && host.vendor == VENDOR_INTEL)

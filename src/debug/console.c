@@ -6,6 +6,7 @@
 #include "boot/cmdline.h"
 #include "cpu/percpu.h"
 #include "cpu/x86.h"
+#include "debug/conlimit.h"
 #include "debug/internal.h"
 #include "irq/irq.h"
 #include "sync/sync.h"
@@ -97,6 +98,7 @@ void console_emit(const char *s, size_t n, bool ring)
         if (uarts[i].on)
             uart_write(&uarts[i], s, n);
     screen_write(s, n);
+    watchdog_touch();
 }
 
 void console_write(const char *s, size_t n)
@@ -119,6 +121,17 @@ void console_early_init(void)
     build_id_init();
 }
 
+/* Bytes a second that all serial lines together take; the usual speed where it is not known or there is none. */
+static u32 line_rate(void)
+{
+    u64 byte_ns = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(uarts); i++)
+        if (uarts[i].on)
+            byte_ns += 10000000000ULL / (uarts[i].baud ? uarts[i].baud : 115200);
+    return byte_ns ? (u32)(1000000000ULL / byte_ns) : 11520;
+}
+
 void console_init(void)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(uarts); i++) {
@@ -127,6 +140,7 @@ void console_init(void)
         if (use_com[i] && !(u->on = uart_setup(u)) && com_given[i])
             printk(LOG_WARN, "console: no 16550 at %s, port 0x%x; %s= can name another\n", u->name, u->port, u->name);
     }
+    guest_lines_rate(line_rate());
 }
 
 unsigned console_serial_ports(u16 port[2], int irq[2])

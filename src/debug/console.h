@@ -18,8 +18,9 @@ size_t console_read(char *buf, size_t n);
 /* sysctl readconsole: copy from ring position *index (incremental) into buf; returns count. */
 size_t conring_read(char *buf, size_t n, u32 *index, bool incremental);
 void conring_clear(void);
-/* Guest output line "(dN) text" into console and ring, rate limited. */
-void console_guest_line(u16 domid, const char *line);
+/* Guest output line "(dN) text" into console and ring, within limits (conlimit.h). */
+struct domain;
+void console_guest_line(struct domain *d, const char *line);
 
 /* Called in an interrupt window after a character for dom0 arrived (raise VIRQ_CONSOLE), and when the ring got
  * new text (VIRQ_CON_RING). NULL until the event channel code sets them. */
@@ -37,6 +38,9 @@ struct debug_key { char key; const char *desc; void (*fn)(void); };
 #define DEBUG_KEY(id, k, d, f) \
     static const struct debug_key debugkey_##id __section("debugkeys") __aligned(8) = { k, d, f }
 void debug_key(char key);               /* unknown keys print a hint; `h` lists */
+
+/* Start the host's watchdog (watchdog.c) if it is wanted. Other CPUs handle interrupts by now. */
+void watchdog_init(void);
 
 /* Symbolise an address of ours: name and offset, "?" if none. */
 const char *symbol_lookup(u64 addr, u64 *offset);

@@ -52,6 +52,9 @@ extern const u8 font_5x7[96][5];                /* columns, LSB on top, from 0x2
 /* ---- symbols.c ---- */
 void build_id_init(void);
 
+/* ---- watchdog.c ---- */
+void watchdog_touch(void);                      /* this CPU is alive, if slow: it writes to the console */
+
 /* ---- console.c ---- */
 /* One finished string to serial, screen and (if ring) the ring. */
 void console_emit(const char *s, size_t n, bool ring);

@@ -4,6 +4,7 @@
 #include "dom/domain.h"
 #include "evtchn/evtchn.h"
 #include "gnttab/gnttab.h"
+#include "hvm/hvm.h"
 #include "mm/mm.h"
 #include "mm/p2m.h"
 #include "sched/sched.h"
@@ -30,11 +31,9 @@ static void print_domain(struct domain *d)
     if (d->p2m)
         printk(LOG_ERR, "  paging pool %lu KiB, shutdown code %u\n", p2m_pool_get(d) >> 10, d->shutdown_code);
     for_each_vcpu(d, v)
-        printk(LOG_ERR, "  v%u: CPU%u%s%s%s%s, paused %u, rip %016lx, ran %lu ms\n", v->id, v->cpu,
+        printk(LOG_ERR, "  v%u: CPU%u%s%s%s, paused %u, rip %016lx, ran %lu ms\n", v->id, v->cpu,
                v->running ? " running" : "", v->flags & VF_DOWN ? " down" : "",
-               v->flags & VF_BLOCKED ? " blocked" : "",
-               v->flags & VF_IOREQ ? " waits for a device model" : "", v->pause_count, v->regs.rip,
-               vcpu_cpu_time_ns(v) / 1000000);
+               v->flags & VF_BLOCKED ? " blocked" : "", v->pause_count, v->regs.rip, vcpu_cpu_time_ns(v) / 1000000);
 }
 static void key_domains(void) { each_domain(print_domain); }
 DEBUG_KEY(domains, 'q', "domains and vCPUs", key_domains);
@@ -44,6 +43,24 @@ DEBUG_KEY(evtchn, 'e', "event channels", key_evtchn);
 
 static void key_gnttab(void) { each_domain(gnttab_dump); }
 DEBUG_KEY(gnttab, 'g', "grant tables", key_gnttab);
+
+static void key_sched(void)
+{
+    sched_dump_cpus();
+    each_domain(sched_dump);
+}
+DEBUG_KEY(sched, 'r', "run queue, weights and caps", key_sched);
+
+static void print_state(struct domain *d)
+{
+    struct vcpu *v;
+    for_each_vcpu(d, v) {
+        printk(LOG_ERR, "d%uv%u%s\n", d->id, v->id, v->running ? ", running: as of its last exit" : "");
+        hvm->dump(v);
+    }
+}
+static void key_state(void) { each_domain(print_state); }
+DEBUG_KEY(state, 'v', "state of vCPUs, control blocks", key_state);
 
 static void key_memory(void)
 {

@@ -80,20 +80,25 @@ static void reset_triple(void)
     __asm__ volatile("int3");
 }
 
-void machine_reboot(void)
+static void __noreturn try_ways(void)
 {
     static const struct { const char *name; void (*fn)(void); } ways[] = {
         { "acpi", reset_acpi }, { "pci", reset_pci }, { "kbd", reset_kbd }, { "triple", reset_triple },
     };
-    __asm__ volatile("cli");
-    if (percpu_ready)
-        smp_stop_others();
     for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
         if (!strcmp(opt_reboot, ways[i].name))
             ways[i].fn();
     for (;;)
         for (unsigned i = 0; i < ARRAY_SIZE(ways); i++)
             ways[i].fn();
+}
+
+void machine_reboot(void)
+{
+    __asm__ volatile("cli");
+    if (percpu_ready)
+        smp_stop_others();
+    try_ways();
 }
 
 /* The values for PM1_CNT that mean S5 are in the DSDT's AML, which only dom0 reads (design rule 11). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages: levels (loglvl=, guest_loglvl=), the "(XEN) " prefix, rate limits for what guests can cause. */
 #include "boot/cmdline.h"
+#include "debug/conlimit.h"
 #include "debug/internal.h"
 #include "time/time.h"
 
@@ -53,32 +54,6 @@ BOOT_OPTION(guest_loglvl, "guest_loglvl", OPT_CUSTOM, 0, NULL, opt_guest_loglvl,
 BOOT_OPTION(console_timestamps, "console_timestamps", OPT_CUSTOM, 0, NULL, opt_timestamps,
             "prefix host messages with seconds since boot (any value but none)");
 
-/* Token bucket; counts what it refused. */
-struct bucket { bool started; u64 last_ns; u32 tokens, dropped; };
-
-static bool bucket_take(struct bucket *b, u32 burst, u64 refill_ns, u32 *dropped)
-{
-    u64 now = now_ns();
-    if (!b->started) {
-        b->started = true;
-        b->tokens = burst;
-        b->last_ns = now;
-    }
-    u64 fresh = (now - b->last_ns) / refill_ns;
-    if (fresh) {
-        b->tokens = (u32)MIN((u64)burst, b->tokens + fresh);
-        b->last_ns += fresh * refill_ns;
-    }
-    if (!b->tokens) {
-        b->dropped++;
-        return false;
-    }
-    b->tokens--;
-    *dropped = b->dropped;
-    b->dropped = 0;
-    return true;
-}
-
 static void emit_prefixed(const char *text)
 {
     static bool mid_line;           /* console lock */
@@ -104,8 +79,15 @@ static bool level_passes(const struct threshold *t, enum loglvl lvl, struct buck
         return true;
     if (lvl >= t->limited || !percpu_ready)
         return false;
+    static const struct rate rate = { .burst = 10, .per_s = 2 };
     console_lock();
-    bool ok = bucket_take(b, 10, 500000000ULL, dropped);    /* 10 at once, then 2 a second */
+    bool ok = bucket_take(b, &rate, 1);
+    if (ok) {
+        *dropped = b->refused;
+        b->refused = 0;
+    } else {
+        b->refused++;
+    }
     console_unlock();
     return ok;
 }
@@ -144,26 +126,4 @@ void gprintk(enum loglvl lvl, const char *fmt, ...)
     va_end(ap);
 }
 
-void console_guest_line(u16 domid, const char *line)
-{
-    static struct bucket buckets[16];
-    char buf[300];
-    u32 dropped;
-    if (LOG_DEBUG >= guest_thr.limited)
-        return;
-    console_lock();
-    /* Even guest_loglvl=all is bounded: a line takes milliseconds of this CPU on a slow serial port. */
-    bool ok = bucket_take(&buckets[domid % ARRAY_SIZE(buckets)], 400, 20000000ULL, &dropped);
-    if (ok) {
-        int n = dropped ? snprintf(buf, sizeof(buf), "(d%u) [%u lines suppressed]\n", domid, dropped) : 0;
-        console_emit(buf, (size_t)n, true);
-        n = snprintf(buf, sizeof(buf), "(d%u) %s", domid, line);
-        n = MIN(n, (int)sizeof(buf) - 2);
-        for (int i = 0; i < n; i++)     /* no escape sequences from guests on the administrator's terminal */
-            if ((u8)buf[i] < 0x20 && buf[i] != '\t')
-                buf[i] = '.';
-        buf[n++] = '\n';
-        console_emit(buf, (size_t)n, true);
-    }
-    console_unlock();
-}
+bool guest_lines_wanted(void) { return LOG_DEBUG < guest_thr.limited; }

@@ -16,5 +16,3 @@ int no_pit_init(struct domain *d) __must_check;
 /* Host MMIO that no domain may ever map: LAPIC, IO-APIC, IOMMU registers, HPET, ECAM. Boot only; page granular. */
 void mmio_deny(paddr_t start, paddr_t end);
 bool mmio_denied(paddr_t start, paddr_t end);
-/* n-th denied range, false past the end. */
-bool mmio_denied_range(unsigned n, paddr_t *start, paddr_t *end);

@@ -6,7 +6,7 @@
 #include "irq/irq.h"
 #include "mm/p2m.h"
 
-#define MAX_DENIED 48
+#define MAX_DENIED 128
 static struct dom0_range denied[MAX_DENIED];
 static unsigned nr_denied;
 
@@ -14,8 +14,14 @@ void mmio_deny(paddr_t start, paddr_t end)
 {
     start = ROUND_DOWN(start, PAGE_SIZE);
     end = ROUND_UP(end, PAGE_SIZE);
-    if (start < end && nr_denied < MAX_DENIED)
-        denied[nr_denied++] = (struct dom0_range){ start, end };
+    for (unsigned i = 0; i < nr_denied; i++)    /* an IOMMU is described up to three times */
+        if (denied[i].start <= start && end <= denied[i].end)
+            return;
+    if (start >= end)
+        return;
+    if (nr_denied == MAX_DENIED)        /* dom0 must not get registers of ours for lack of a line here */
+        panic("More than %u ranges of device memory to keep from dom0\n", MAX_DENIED);
+    denied[nr_denied++] = (struct dom0_range){ start, end };
 }
 
 bool mmio_denied(paddr_t start, paddr_t end)
@@ -26,15 +32,6 @@ bool mmio_denied(paddr_t start, paddr_t end)
         if (start < denied[i].end && denied[i].start < end)
             return true;
     return false;
-}
-
-bool mmio_denied_range(unsigned n, paddr_t *start, paddr_t *end)
-{
-    if (n >= nr_denied)
-        return false;
-    *start = denied[n].start;
-    *end = denied[n].end;
-    return true;
 }
 
 /* Register blocks of the IOMMUs, also when they are switched off: AMD I/O Virtualization Specification, IVHD

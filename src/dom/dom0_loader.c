@@ -54,7 +54,7 @@ static struct dom0_range place_arena(struct dom0_build *b)
     u64 size;
     paddr_t at;
 
-    for (size = MiB(512); size >= MiB(16); size -= MiB(16)) {
+    for (size = MiB(512); size >= MiB(16); size -= MiB(1)) {
         at = dom0_place(b, size, PAGE_SIZE, GiB(4));
         if (at)
             return (struct dom0_range){ at, at + size };

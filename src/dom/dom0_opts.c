@@ -122,27 +122,11 @@ static int opt_vcpus(const char *value) { return dom0_vcpus_parse(&opt_vcpus_min
 BOOT_OPTION(dom0_max_vcpus, "dom0_max_vcpus", OPT_CUSTOM, 0, NULL, opt_vcpus,
             "number of dom0's vCPUs: <n> or [<min>]-[<max>] around the number of CPUs");
 
-/* Next word of a comma-separated list; true if there is one. */
-static bool next_word(const char **s, char *word, size_t size)
-{
-    size_t n = 0;
-
-    if (!**s)
-        return false;
-    for (; **s && **s != ','; ++*s)
-        if (n + 1 < size)
-            word[n++] = **s;
-    word[n] = 0;
-    if (**s)
-        ++*s;
-    return true;
-}
-
 static int opt_dom0(const char *value)
 {
     char word[32];
 
-    while (next_word(&value, word, sizeof(word))) {
+    while (cmdline_word(&value, word, sizeof(word))) {
         if (!strcmp(word, "pv"))
             printk(LOG_WARN, "dom0=pv: dom0 is always PVH here; the option has no effect\n");
         else if (strcmp(word, "pvh") && strncmp(word, "verbose", 7) && strcmp(word, "no-verbose") &&
@@ -158,7 +142,7 @@ static int opt_dom0_iommu(const char *value)
     char word[32];
     bool none = opt_dom0_no_iommu;
 
-    while (next_word(&value, word, sizeof(word))) {
+    while (cmdline_word(&value, word, sizeof(word))) {
         if (!strcmp(word, "none"))
             none = true;
         else if (!strstr(word, "passthrough") && !strstr(word, "strict") && !strstr(word, "map-inclusive") &&
@@ -169,6 +153,7 @@ static int opt_dom0_iommu(const char *value)
     return 0;
 }
 BOOT_OPTION(dom0_iommu, "dom0-iommu", OPT_CUSTOM, 0, NULL, opt_dom0_iommu,
-            "none: start dom0 although there is no IOMMU; its devices can then write to all memory");
+            "none: start dom0 although there is no IOMMU; its devices can then write to all memory; passthrough, strict, "
+            "map-inclusive and map-reserved: accepted, no effect (always strict, with the ranges that firmware reserves)");
 BOOT_OPTION(dom0_ioports, "dom0_ioports_disable", OPT_STRING, sizeof(opt_dom0_ioports_disable),
             opt_dom0_ioports_disable, NULL, "I/O ports dom0 may not touch: hex ranges <first>-<last>[,...]");

@@ -130,7 +130,7 @@ static void configure(struct domain *d, const struct domain_config *cfg)
     d->max_maptrack_frames = cfg->max_maptrack_frames < 0 ? opt_gnttab_max_maptrack_frames
                                                           : (u64)cfg->max_maptrack_frames;
     d->cpupool = cfg->cpupool;
-    d->shutdown_code = 0xff;
+    d->shutdown_code = SHUTDOWN_CODE_NONE;
     d->shared_info_gfn = INVALID_GFN;
     d->tsc_khz = tsc_khz;
     memcpy(d->handle, cfg->handle, sizeof(d->handle));
@@ -239,15 +239,18 @@ void domain_update_wallclock(struct domain *d)
 {
     u64 sec;
     u32 nsec;
+    spin_lock(&d->lock);            /* one writer at a time, each with the newest clock */
     wallclock_get(&sec, &nsec);
     sec += (u64)d->time_offset_s;
-    struct shared_info *s = d->shared_info;
-    u32 version = read_once(&s->wc_version) | 1;
-    write_once(&s->wc_version, version);
+#define WC(member) guest_field(s, struct shared_info, member)
+    struct guest_mem *s = d->shared_info;
+    u32 version = guest_mem_u32(WC(wc_version)) | 1;
+    guest_mem_set32(WC(wc_version), version);
     smp_wmb();
-    write_once(&s->wc_sec, (u32)sec);
-    write_once(&s->wc_nsec, nsec);
-    write_once(&s->wc_sec_hi, (u32)(sec >> 32));
+    guest_mem_set32(WC(wc_sec), (u32)sec);
+    guest_mem_set32(WC(wc_nsec), nsec);
+    guest_mem_set32(WC(wc_sec_hi), (u32)(sec >> 32));
     smp_wmb();
-    write_once(&s->wc_version, version + 1);
+    guest_mem_set32(WC(wc_version), version + 1);
+    spin_unlock(&d->lock);
 }

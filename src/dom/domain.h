@@ -6,6 +6,7 @@
 #pragma once
 #include "lib/lib.h"
 #include "cpu/percpu.h"
+#include "debug/conlimit.h"
 #include "lib/list.h"
 #include "mm/mm.h"
 #include "mm/guest.h"
@@ -13,7 +14,7 @@
 #include "time/time.h"
 
 #define MAX_VCPUS 128               /* per domain */
-#define DOM_HASH 64
+#define SHUTDOWN_CODE_NONE 0xff
 
 typedef u16 domid_t_;               /* the public headers define domid_t */
 
@@ -31,7 +32,6 @@ struct vcpu_regs {
 enum {
     VF_DOWN    = 1,                 /* not initialised, or VCPUOP_down / INIT */
     VF_BLOCKED = 2,                 /* HLT, SCHEDOP_block, poll */
-    VF_IOREQ   = 4,                 /* waiting for a device model */
 };
 
 struct vcpu {
@@ -45,10 +45,10 @@ struct vcpu {
     u32 running;                    /* 1 while loaded and executing on cpu (written by that CPU) */
     unsigned cpu;                   /* where it runs or ran last */
     u64 tlb_gen;                    /* generation last flushed for this vCPU (tlb.h) */
-    struct vcpu_info *info;         /* event and time mailbox; in shared_info or a registered page, never NULL */
+    struct guest_mem *info;         /* struct vcpu_info: event and time mailbox; in shared_info or a registered page, never NULL */
     struct guest_page info_page;    /* pinned registered page, mfn INVALID_MFN if none */
-    struct guest_page runstate_page[2]; u32 runstate_off;    /* (R) registered area; [1] if it crosses a page */
-    struct spinlock runstate_lock;  /* fields marked (R) */
+    struct guest_area runstate_area, time_area;     /* (A) registered by the guest */
+    struct spinlock area_lock;      /* fields marked (A), and writing the time in *info */
     struct runstate { int state; u64 since_ns; u64 time_ns[4]; } rs;
     struct timer singleshot, periodic, poll_timer; u64 periodic_ns;
     u8 upcall_vector;               /* HVMOP_set_evtchn_upcall_vector, 0 = none */
@@ -56,6 +56,7 @@ struct vcpu {
     struct vlapic *lapic;
     struct hvm_vcpu *hvm;           /* src/hvm: vendor-neutral + vendor state */
     struct sched_vcpu *sched;
+    u64 serial;                     /* not 0; no other vCPU had or gets it, whatever its address */
 };
 
 enum dom_state { DOM_ALIVE, DOM_DYING, DOM_DEAD };
@@ -73,7 +74,7 @@ struct domain {
     u32 emulation_flags;
     u32 pause_count;                /* atomic; 1 after creation */
     u32 ctl_pauses;                 /* (L) those made by the toolstack */
-    bool shutting_down, shut_down; u8 shutdown_code;            /* (L) */
+    bool shut_down; u8 shutdown_code;   /* (L) the code may be latched before the end */
     bool ever_unpaused;
     unsigned max_vcpus;
     struct vcpu *vcpu[MAX_VCPUS];   /* [0 .. max_vcpus-1], NULL until created */
@@ -86,7 +87,7 @@ struct domain {
     u16 ram_slot;                   /* mm: owner slot in RAM descriptors, 0 = owns nothing (block lock) */
     u64 tlb_gen;                    /* atomic */
 
-    struct shared_info *shared_info;    /* hypervisor page */
+    struct guest_mem *shared_info;  /* struct shared_info: a hypervisor page */
     gfn_t shared_info_gfn;
     struct { u32 nr; struct e820entry_ { u64 addr, size; u32 type; } __packed *e; } memmap;     /* (L) */
     u64 params[40];                 /* HVM_PARAM_* (L) */
@@ -108,6 +109,7 @@ struct domain {
     struct timer watchdog[2];           /* SCHEDOP_watchdog */
     u8 destroy_stage;
     char serial_line[256]; unsigned serial_len;     /* console_io write / port 0xE9 line buffer (L) */
+    struct bucket console_bucket;       /* what it may print (console lock) */
 };
 
 extern struct domain *dom0;
@@ -119,6 +121,9 @@ struct domain *get_domain_from(u16 id);
 void put_domain(struct domain *d);
 /* DOMID_SELF or a number, for the caller: referenced domain or NULL. */
 struct domain *get_domain_self(u16 id);
+
+/* gnttab_max_frames=, gnttab_max_maptrack_frames=: what a domain gets that asks for nothing, and the most it may. */
+extern u64 opt_gnttab_max_frames, opt_gnttab_max_maptrack_frames;
 
 struct domain_config {
     u32 flags, emulation_flags, max_vcpus, max_evtchn_port;
@@ -152,11 +157,21 @@ void domain_unpause(struct domain *d);
 /* The same for one vCPU. */
 void vcpu_pause(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
-/* Pause without waiting (also allowed on own domain). */
+/* Pause without waiting (also allowed on own domain). A vCPU that does not run now will not start. */
 void domain_pause_nosync(struct domain *d);
+void vcpu_pause_nosync(struct vcpu *v);
 
 /* shared_info time fields of all vCPUs / wall clock of one domain. */
 void domain_update_wallclock(struct domain *d);
 void vcpu_update_time(struct vcpu *v);
 #define for_each_vcpu(d, v) \
     for (unsigned i_ = 0; i_ < (d)->max_vcpus; i_++) if (((v) = (d)->vcpu[i_]) != NULL)
+/* All vCPUs are down. Each that goes down for good asks afterwards, so that one of the last two sees it: a guest that
+ * takes its last vCPU down powers off. */
+static inline bool domain_all_down(const struct domain *d)
+{
+    const struct vcpu *v;
+    for_each_vcpu(d, v)
+        if (!(read_once(&v->flags) & VF_DOWN)) return false;
+    return true;
+}

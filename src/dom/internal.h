@@ -3,8 +3,6 @@
 #pragma once
 #include "dom/domain.h"
 
-extern u64 opt_gnttab_max_frames, opt_gnttab_max_maptrack_frames;
-
 void vcpu_free(struct vcpu *v);
 /* Stop v's timers and drop its pinned pages; it does not run any more. */
 void vcpu_quiesce(struct vcpu *v);

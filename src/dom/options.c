@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Defaults that createdomain falls back to. */
+/* Limits for createdomain, and its defaults. */
 #include "boot/cmdline.h"
-#include "dom/internal.h"
+#include "dom/domain.h"
 
 u64 opt_gnttab_max_frames = 64, opt_gnttab_max_maptrack_frames = 1024;
 BOOT_OPTION(gnttab_max_frames, "gnttab_max_frames", OPT_UINT, 0, &opt_gnttab_max_frames, NULL,
-            "default number of grant table frames of a domain");
+            "most grant table frames that a domain may have; what it gets unless its configuration says less");
 BOOT_OPTION(gnttab_max_maptrack_frames, "gnttab_max_maptrack_frames", OPT_UINT, 0,
-            &opt_gnttab_max_maptrack_frames, NULL, "default number of maptrack frames of a domain");
+            &opt_gnttab_max_maptrack_frames, NULL, "the same for maptrack frames (mappings of others' grants)");

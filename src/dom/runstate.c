@@ -2,74 +2,104 @@
 #include "dom/runstate.h"
 #include "call/abi.h"
 #include "dom/domain.h"
+#include "hvm/hvm.h"
 #include "mm/guest.h"
 
-#define AREA_SIZE sizeof(struct vcpu_runstate_info)
 #define UPDATE_FLAG (1ULL << 63)        /* XEN_RUNSTATE_UPDATE: the area is being written */
 
-/* Put new pages in place and let go of the old ones. v may be running, and its CPU about to write the area. */
-static void replace_pages(struct vcpu *v, const struct guest_page new[2], unsigned off)
+/* Put the pages of `new` in place of those of *area and let go of the old ones. v may be running, and its CPU about
+ * to write the area. */
+static void replace(struct vcpu *v, struct guest_area *area, struct guest_area new)
 {
-    struct guest_page old[2];
-    spin_lock(&v->runstate_lock);
-    memcpy(old, v->runstate_page, sizeof(old));
-    memcpy(v->runstate_page, new, sizeof(old));
-    v->runstate_off = off;
-    spin_unlock(&v->runstate_lock);
-    for (unsigned i = 0; i < 2; i++)
-        if (mfn_valid(old[i].mfn)) guest_page_unpin(&old[i]);
+    spin_lock(&v->area_lock);
+    struct guest_area old = *area;
+    *area = new;
+    spin_unlock(&v->area_lock);
+    guest_area_unpin(&old);
 }
 
-void runstate_unregister(struct vcpu *v)
+static int register_area(struct vcpu *v, struct guest_area *area, gva_t gva, size_t len)
 {
-    const struct guest_page none[2] = { { INVALID_MFN, NULL }, { INVALID_MFN, NULL } };
-    replace_pages(v, none, 0);
+    struct guest_area new = no_area;
+    int rc = gva ? guest_area_pin(v->dom, gva, len, &new) : 0;
+    if (!rc) replace(v, area, new);
+    return rc;
 }
 
+void areas_unregister(struct vcpu *v)
+{
+    replace(v, &v->runstate_area, no_area);
+    replace(v, &v->time_area, no_area);
+}
+
+/* ---- runstate ---- */
 int runstate_register(struct vcpu *v, gva_t gva)
 {
-    struct guest_page pages[2] = { { INVALID_MFN, NULL }, { INVALID_MFN, NULL } };
-    if (gva & 7) return -EINVAL;
-    unsigned off = gva & ~PAGE_MASK, n = off + AREA_SIZE > PAGE_SIZE ? 2 : 1;
-    for (unsigned i = 0; gva && i < n; i++) {
-        gpa_t gpa;
-        u32 pfec;
-        int rc = guest_walk(current_vcpu(), (gva & PAGE_MASK) + i * PAGE_SIZE, GW_WRITE, &gpa, &pfec);
-        if (!rc) rc = guest_page_pin(v->dom, GFN(gpa >> PAGE_SHIFT), &pages[i]);
-        if (rc) {
-            if (i) guest_page_unpin(&pages[0]);
-            return rc == -ENOMEM ? rc : -EFAULT;
-        }
-    }
-    replace_pages(v, pages, off);
-    runstate_publish(v);
-    return 0;
-}
-
-/* Word i of the area; it is 8-byte aligned, so no word crosses the page. */
-static u64 *word(struct vcpu *v, unsigned i)
-{
-    unsigned at = v->runstate_off + i * 8;
-    return (u64 *)((char *)v->runstate_page[at >= PAGE_SIZE].va + (at & ~PAGE_MASK));
+    int rc = register_area(v, &v->runstate_area, gva, sizeof(struct vcpu_runstate_info));
+    if (!rc) runstate_publish(v);
+    return rc;
 }
 
 static void publish_locked(struct vcpu *v)
 {
-    bool flagged = v->dom->vm_assist >> VMASST_TYPE_runstate_update_flag & 1;
-    if (flagged) {
-        write_once(word(v, 1), v->rs.since_ns | UPDATE_FLAG);
+    const struct guest_area *a = &v->runstate_area;
+    if (v->dom->vm_assist >> VMASST_TYPE_runstate_update_flag & 1) {
+        guest_mem_set64(guest_area_word(a, 1), v->rs.since_ns | UPDATE_FLAG);
         smp_wmb();
     }
-    write_once(word(v, 0), (u64)(u32)v->rs.state);
+    guest_mem_set64(guest_area_word(a, 0), (u64)(u32)v->rs.state);
     for (unsigned i = 0; i < 4; i++)
-        write_once(word(v, 2 + i), v->rs.time_ns[i]);
+        guest_mem_set64(guest_area_word(a, 2 + i), v->rs.time_ns[i]);
     smp_wmb();
-    write_once(word(v, 1), v->rs.since_ns);
+    guest_mem_set64(guest_area_word(a, 1), v->rs.since_ns);
 }
 
 void runstate_publish(struct vcpu *v)
 {
-    spin_lock(&v->runstate_lock);
-    if (mfn_valid(v->runstate_page[0].mfn)) publish_locked(v);
-    spin_unlock(&v->runstate_lock);
+    spin_lock(&v->area_lock);
+    if (guest_area_used(&v->runstate_area)) publish_locked(v);
+    spin_unlock(&v->area_lock);
+}
+
+/* ---- time ---- */
+STATIC_ASSERT(sizeof(struct vcpu_time_info) == 32 && offsetof(struct vcpu_time_info, version) == 0);
+
+/* Protocol: public/xen.h, struct vcpu_time_info. Word 0 is the version. */
+static void write_time(struct guest_mem *const to[4], const struct vcpu_time_info *t)
+{
+    u64 from[4];
+    u32 version = (u32)guest_mem_u64(to[0]) | 1;
+    memcpy(from, t, sizeof(from));
+    guest_mem_set64(to[0], version);
+    smp_wmb();
+    for (unsigned i = 1; i < 4; i++) guest_mem_set64(to[i], from[i]);
+    smp_wmb();
+    guest_mem_set64(to[0], version + 1);
+}
+
+/* The TSC's rate never changes, so one record that counts from TSC 0 stays true for ever: it is written when
+ * the record moves or the offset changes, not at every switch. */
+void vcpu_update_time(struct vcpu *v)
+{
+    u64 host = tsc_read();
+    struct guest_mem *info = guest_field(v->info, struct vcpu_info, time);
+    const struct vcpu_time_info t = {
+        .tsc_timestamp = host + hvm_tsc_offset(v), .system_time = tsc_to_ns(host), .tsc_to_system_mul = tsc_mul,
+        .tsc_shift = tsc_shift, .flags = tsc_reliable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0,
+    };
+    const struct guest_area *a = &v->time_area;
+    spin_lock(&v->area_lock);
+    write_time((struct guest_mem *const[]){ info, guest_mem_nth64(info, 1), guest_mem_nth64(info, 2),
+                                            guest_mem_nth64(info, 3) }, &t);
+    if (guest_area_used(a))
+        write_time((struct guest_mem *const[]){ guest_area_word(a, 0), guest_area_word(a, 1), guest_area_word(a, 2),
+                                                guest_area_word(a, 3) }, &t);
+    spin_unlock(&v->area_lock);
+}
+
+int time_area_register(struct vcpu *v, gva_t gva)
+{
+    int rc = register_area(v, &v->time_area, gva, sizeof(struct vcpu_time_info));
+    if (!rc) vcpu_update_time(v);
+    return rc;
 }

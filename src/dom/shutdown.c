@@ -37,29 +37,30 @@ static void __noreturn hwdom_shutdown(u8 code)
     machine_reboot();
 }
 
+/* A code that was latched before counts (SCHEDOP_shutdown_code). Pausing belongs to the change of state: a resume on
+ * another CPU must find both or neither. */
 void domain_shutdown(struct domain *d, u8 code)
 {
-    if (d->is_hwdom) hwdom_shutdown(code);
     spin_lock(&d->lock);
-    bool first = !d->shutting_down;
+    bool first = !d->shut_down;
     if (first) {
-        d->shutting_down = d->shut_down = true;
-        d->shutdown_code = code;
+        if (d->shutdown_code == SHUTDOWN_CODE_NONE) d->shutdown_code = code;
+        code = d->shutdown_code;
+        d->shut_down = true;
+        if (!d->is_hwdom) domain_pause_nosync(d);
     }
     spin_unlock(&d->lock);
-    if (!first) return;
-    domain_pause_nosync(d);
-    if (dom0) evtchn_virq_global(dom0, VIRQ_DOM_EXC);
+    if (d->is_hwdom) hwdom_shutdown(code);
+    if (first && dom0) evtchn_virq_global(dom0, VIRQ_DOM_EXC);
 }
 
 void domain_resume(struct domain *d)
 {
     spin_lock(&d->lock);
-    bool was = d->shut_down;
-    d->shutting_down = d->shut_down = false;
-    d->shutdown_code = 0xff;
+    if (d->shut_down) domain_unpause(d);
+    d->shut_down = false;
+    d->shutdown_code = SHUTDOWN_CODE_NONE;
     spin_unlock(&d->lock);
-    if (was) domain_unpause(d);
 }
 
 void domain_crash(struct domain *d, const char *fmt, ...)
@@ -73,7 +74,7 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     if (n && reason[n - 1] == '\n') reason[n - 1] = 0;
     struct vcpu *v = current_vcpu();
     bool own = v && v->dom == d;
-    if (!d->shutting_down) {
+    if (!d->shut_down) {
         printk(LOG_ERR, "Domain %u (vcpu#%u) crashed: %s\n", d->id, own ? v->id : 0, reason);
         if (own) hvm->dump(v);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Life cycle of vCPUs, pausing, the time and runstate areas that a guest shares with us. */
+/* Life cycle of vCPUs, pausing. */
 #include "call/abi.h"
 #include "dom/domain.h"
 #include "dom/internal.h"
@@ -17,25 +17,30 @@ static void periodic_fired(void *arg)
 {
     struct vcpu *v = arg;
     evtchn_virq_vcpu(v, VIRQ_TIMER);
-    if (v->periodic_ns) timer_set(&v->periodic, MAX(v->periodic.expires_ns + v->periodic_ns, now_ns()));
+    u64 ns = read_once(&v->periodic_ns);
+    if (ns) timer_set(&v->periodic, MAX(v->periodic.expires_ns + ns, now_ns()));
 }
 
 static void poll_timed_out(void *arg)
 {
-    vcpu_wake(arg);
+    struct vcpu *v = arg;
+    if (evtchn_poll_end(v)) vcpu_wake(v);
 }
 
 int vcpu_create(struct domain *d, unsigned id)
 {
+    static u64 serials;             /* atomic */
     if (id >= d->max_vcpus) return -EINVAL;
     if (d->vcpu[id]) return -EEXIST;
     struct vcpu *v = kzalloc(sizeof(*v));
     if (!v) return -ENOMEM;
     v->dom = d;
     v->id = id;
+    v->serial = atomic_add(&serials, 1) + 1;
     v->flags = VF_DOWN;
-    v->info_page.mfn = v->runstate_page[0].mfn = v->runstate_page[1].mfn = INVALID_MFN;
-    spin_init(&v->runstate_lock, RANK_RUNSTATE);
+    v->info_page.mfn = INVALID_MFN;
+    v->runstate_area = v->time_area = no_area;
+    spin_init(&v->area_lock, RANK_AREA);
     v->rs.state = RUNSTATE_offline;
     v->rs.since_ns = now_ns();
     timer_init(&v->singleshot, singleshot_fired, v);
@@ -56,7 +61,7 @@ void vcpu_quiesce(struct vcpu *v)
     timer_stop_sync(&v->singleshot);
     timer_stop_sync(&v->periodic);
     timer_stop_sync(&v->poll_timer);
-    runstate_unregister(v);
+    areas_unregister(v);
 }
 
 void vcpu_free(struct vcpu *v)
@@ -69,10 +74,15 @@ void vcpu_free(struct vcpu *v)
     kfree(v);
 }
 
-void vcpu_pause(struct vcpu *v)
+void vcpu_pause_nosync(struct vcpu *v)
 {
     atomic_add(&v->pause_count, 1);
     sched_update(v);
+}
+
+void vcpu_pause(struct vcpu *v)
+{
+    vcpu_pause_nosync(v);
     if (v != current_vcpu()) vcpu_wait_descheduled(v);
 }
 
@@ -101,23 +111,4 @@ void domain_unpause(struct domain *d)
     struct vcpu *v;
     if (atomic_sub(&d->pause_count, 1) != 1) return;
     for_each_vcpu(d, v) sched_update(v);
-}
-
-/* The TSC's rate never changes, so one record that counts from TSC 0 stays true for ever: it is written when
- * the record moves or the offset changes, not at every switch. Layout and protocol: public/xen.h,
- * struct vcpu_time_info. */
-void vcpu_update_time(struct vcpu *v)
-{
-    struct vcpu_time_info *t = &v->info->time;
-    u64 host = tsc_read(), now = tsc_to_ns(host);
-    u32 version = read_once(&t->version) | 1;
-    write_once(&t->version, version);
-    smp_wmb();
-    write_once(&t->tsc_timestamp, host + hvm_tsc_offset(v));
-    write_once(&t->system_time, now);
-    write_once(&t->tsc_to_system_mul, tsc_mul);
-    write_once(&t->tsc_shift, tsc_shift);
-    write_once(&t->flags, tsc_reliable ? XEN_PVCLOCK_TSC_STABLE_BIT : 0);
-    smp_wmb();
-    write_once(&t->version, version + 1);
 }

@@ -18,8 +18,7 @@ static u32 nr_buckets(const struct evtchn_domain *ed)
 
 int evtchn_domain_init(struct domain *d)
 {
-    u32 max = d->max_evtchn_port && d->max_evtchn_port < EVTCHN_FIFO_NR_CHANNELS ? d->max_evtchn_port + 1
-                                                                               : EVTCHN_FIFO_NR_CHANNELS;
+    u32 max = MIN(d->max_evtchn_port, EVTCHN_FIFO_NR_CHANNELS - 1u) + 1;
     u32 n = (max + BUCKET_PORTS - 1) / BUCKET_PORTS;
     struct evtchn_domain *ed = kzalloc(sizeof(*ed) + n * sizeof(ed->bucket[0]));
     struct evtchn_bucket *first = kzalloc(sizeof(*first));
@@ -65,17 +64,25 @@ void evtchn_domain_free(struct domain *d)
     d->evtchn = NULL;
 }
 
+/* v's mailbox in the shared page. */
+static struct guest_mem *shared_slot(const struct vcpu *v)
+{
+    return guest_mem_at(v->dom->shared_info, v->id * sizeof(struct vcpu_info));
+}
+STATIC_ASSERT(offsetof(struct shared_info, vcpu_info) == 0);
+STATIC_ASSERT(offsetof(struct vcpu_info, evtchn_upcall_pending) == 0);
+
 int evtchn_vcpu_init(struct vcpu *v)
 {
     struct evtchn_vcpu *ev = kzalloc(sizeof(*ev));
     if (!ev) return -ENOMEM;
-    if (v->id >= SHARED_VCPUS && !(ev->dummy = kzalloc(sizeof(*ev->dummy)))) {
+    if (v->id >= SHARED_VCPUS && !(ev->dummy = kzalloc(sizeof(struct vcpu_info)))) {
         kfree(ev);
         return -ENOMEM;
     }
     ev->cb_page.mfn = INVALID_MFN;
     v->info_page.mfn = INVALID_MFN;
-    v->info = ev->dummy ? ev->dummy : &v->dom->shared_info->vcpu_info[v->id];
+    v->info = ev->dummy ? ev->dummy : shared_slot(v);
     v->evtchn = ev;
     return 0;
 }
@@ -83,10 +90,10 @@ int evtchn_vcpu_init(struct vcpu *v)
 /* Also called for a vCPU whose domain is being torn down and that will be destroyed later once more. */
 void evtchn_vcpu_destroy(struct vcpu *v)
 {
-    static struct vcpu_info nowhere;        /* v->info is never NULL */
+    static struct vcpu_info nobody;         /* v->info is never NULL */
+    struct guest_mem *nowhere = (struct guest_mem *)&nobody;
     struct evtchn_vcpu *ev = v->evtchn;
-    store_release(&v->info, v->id < SHARED_VCPUS && v->dom->shared_info ? &v->dom->shared_info->vcpu_info[v->id]
-                                                                        : &nowhere);
+    store_release(&v->info, v->id < SHARED_VCPUS && v->dom->shared_info ? shared_slot(v) : nowhere);
     if (mfn_valid(v->info_page.mfn)) guest_page_unpin(&v->info_page);
     v->info_page.mfn = INVALID_MFN;
     v->evtchn = NULL;
@@ -207,8 +214,8 @@ void evtchn_unlock_pair(struct domain *a, struct domain *b)
 void evtchn_upcall(struct vcpu *v)
 {
     if (!v) return;
-    struct vcpu_info *vi = load_acquire(&v->info);
-    if (atomic_xchg(&vi->evtchn_upcall_pending, (u8)1)) return;
+    struct guest_mem *vi = load_acquire(&v->info);
+    if (guest_mem_xchg8(guest_field(vi, struct vcpu_info, evtchn_upcall_pending), 1)) return;
     hvm_upcall(v);
     vcpu_kick(v);
 }
@@ -227,25 +234,31 @@ void evtchn_raise(struct domain *d, struct evtchn *chn, u32 port)
 bool evtchn_is_pending(struct domain *d, struct evtchn *chn, u32 port)
 {
     if (d->evtchn->fifo) return evtchn_fifo_is_pending(d, chn, port);
-    return port < evtchn_2l_limit(d->evtchn) && read_once(&evtchn_2l_pending(d)[port / 64]) >> (port % 64) & 1;
+    u32 limit = evtchn_2l_limit(d->evtchn);
+    if (port >= limit) return false;
+    port = (u32)index_nospec(port, limit);
+    return guest_bit(evtchn_2l_pending(d), port);
 }
 
 bool evtchn_is_masked(struct domain *d, u32 port)
 {
     if (d->evtchn->fifo) return evtchn_fifo_is_masked(d, port);
-    return port >= evtchn_2l_limit(d->evtchn) || (read_once(&evtchn_2l_mask(d)[port / 64]) >> (port % 64) & 1);
+    u32 limit = evtchn_2l_limit(d->evtchn);
+    if (port >= limit) return true;
+    port = (u32)index_nospec(port, limit);
+    return guest_bit(evtchn_2l_mask(d), port);
 }
 
 void evtchn_clear_pending(struct domain *d, struct evtchn *chn, u32 port)
 {
     if (d->evtchn->fifo) evtchn_fifo_clear_pending(d, chn, port);
-    else if (port < evtchn_2l_limit(d->evtchn)) atomic_bit_clear(evtchn_2l_pending(d), port);
+    else if (port < evtchn_2l_limit(d->evtchn)) guest_bit_clear(evtchn_2l_pending(d), port);
 }
 
 bool evtchn_upcall_pending(struct vcpu *v)
 {
-    struct vcpu_info *vi = load_acquire(&v->info);
-    return read_once(&vi->evtchn_upcall_pending) != 0;
+    struct guest_mem *vi = load_acquire(&v->info);
+    return guest_mem_u8(guest_field(vi, struct vcpu_info, evtchn_upcall_pending)) != 0;
 }
 
 /* Senders that still use the old place have set their event's bit before we tell the guest to look at all. */
@@ -262,9 +275,9 @@ int evtchn_register_vcpu_info(struct vcpu *v, gfn_t g, u32 offset)
         guest_page_unpin(&page);
         return -EINVAL;
     }
-    struct vcpu_info *vi = (void *)((char *)page.va + offset);
-    memcpy(vi, v->info, sizeof(*vi));
-    write_once(&vi->evtchn_upcall_pending, 0);
+    struct guest_mem *vi = guest_mem_at(page.va, offset);
+    guest_mem_move(vi, v->info, sizeof(struct vcpu_info));
+    guest_mem_set8(guest_field(vi, struct vcpu_info, evtchn_upcall_pending), 0);
     v->info_page = page;
     store_release(&v->info, vi);
     evtchn_2l_select_all(ed, vi);

@@ -8,42 +8,39 @@
 #include "evtchn/evtchn_priv.h"
 
 #define PENDING_OFFSET 0x800
+#define MASK_OFFSET 0xa00
 #define MASK_OFFSET_32 (PENDING_OFFSET + 32 * 4)
 #define SEL_OFFSET_32 4
 STATIC_ASSERT(offsetof(struct shared_info, evtchn_pending) == PENDING_OFFSET);
-STATIC_ASSERT(offsetof(struct shared_info, evtchn_mask) == 0xa00);
+STATIC_ASSERT(offsetof(struct shared_info, evtchn_mask) == MASK_OFFSET);
 
 u32 evtchn_2l_limit(const struct evtchn_domain *ed)
 {
     return ed->layout32 ? 32 * 32 : 64 * 64;
 }
 
-u64 *evtchn_2l_pending(struct domain *d)
-{
-    return (u64 *)((char *)d->shared_info + PENDING_OFFSET);
-}
+struct guest_mem *evtchn_2l_pending(struct domain *d) { return guest_mem_at(d->shared_info, PENDING_OFFSET); }
 
-u64 *evtchn_2l_mask(struct domain *d)
+struct guest_mem *evtchn_2l_mask(struct domain *d)
 {
-    return d->evtchn->layout32 ? (u64 *)((char *)d->shared_info + MASK_OFFSET_32)
-                               : (u64 *)d->shared_info->evtchn_mask;
+    return guest_mem_at(d->shared_info, d->evtchn->layout32 ? MASK_OFFSET_32 : MASK_OFFSET);
 }
 
 /* Set the selector bit of port's word; true if it was clear. */
-static bool select_word(const struct evtchn_domain *ed, struct vcpu_info *vi, u32 port)
+static bool select_word(const struct evtchn_domain *ed, struct guest_mem *vi, u32 port)
 {
     if (ed->layout32) {
         u32 bit = 1u << port / 32;
-        return !(atomic_or((u32 *)((char *)vi + SEL_OFFSET_32), bit) & bit);
+        return !(guest_mem_or32(guest_mem_at(vi, SEL_OFFSET_32), bit) & bit);
     }
     u64 bit = 1ULL << port / 64;
-    return !(atomic_or(&vi->evtchn_pending_sel, bit) & bit);
+    return !(guest_mem_or64(guest_field(vi, struct vcpu_info, evtchn_pending_sel), bit) & bit);
 }
 
-void evtchn_2l_select_all(const struct evtchn_domain *ed, struct vcpu_info *vi)
+void evtchn_2l_select_all(const struct evtchn_domain *ed, struct guest_mem *vi)
 {
-    if (ed->layout32) atomic_or((u32 *)((char *)vi + SEL_OFFSET_32), ~0u);
-    else atomic_or(&vi->evtchn_pending_sel, ~0UL);
+    if (ed->layout32) guest_mem_or32(guest_mem_at(vi, SEL_OFFSET_32), ~0u);
+    else guest_mem_or64(guest_field(vi, struct vcpu_info, evtchn_pending_sel), ~0UL);
 }
 
 static void notify(struct domain *d, struct evtchn *chn, u32 port)
@@ -55,16 +52,16 @@ static void notify(struct domain *d, struct evtchn *chn, u32 port)
 bool evtchn_2l_raise(struct domain *d, struct evtchn *chn, u32 port)
 {
     if (port >= evtchn_2l_limit(d->evtchn)) return false;
-    if (atomic_bit_set(evtchn_2l_pending(d), port)) return false;
-    if (!(read_once(&evtchn_2l_mask(d)[port / 64]) >> (port % 64) & 1)) notify(d, chn, port);
+    if (guest_bit_set(evtchn_2l_pending(d), port)) return false;
+    if (!guest_bit(evtchn_2l_mask(d), port)) notify(d, chn, port);
     return true;
 }
 
 void evtchn_2l_unmask(struct domain *d, struct evtchn *chn, u32 port)
 {
     if (port >= evtchn_2l_limit(d->evtchn)) return;
-    if (!atomic_bit_clear(evtchn_2l_mask(d), port)) return;
-    if (read_once(&evtchn_2l_pending(d)[port / 64]) >> (port % 64) & 1) notify(d, chn, port);
+    if (!guest_bit_clear(evtchn_2l_mask(d), port)) return;
+    if (guest_bit(evtchn_2l_pending(d), port)) notify(d, chn, port);
 }
 
 void evtchn_set_layout32(struct domain *d, bool on)

@@ -19,49 +19,50 @@
 #define LINK_TRIES_BUSY 16      /* with BUSY set, on which a guest that plays by the rules waits */
 
 STATIC_ASSERT(sizeof(struct evtchn_fifo_control_block) == 72);
+#define CB(ev, member) guest_field((ev)->cb, struct evtchn_fifo_control_block, member)
 
 /* The event's word in the guest, NULL if the guest gave no page for it (yet). */
-static u32 *word_of(struct domain *d, u32 port)
+static struct guest_mem *word_of(struct domain *d, u32 port)
 {
     struct evtchn_fifo *f = d->evtchn->fifo;
     u32 n = f ? load_acquire(&f->nr_pages) : 0, i = port / FIFO_WORDS_PER_PAGE;
     if (i >= n) return NULL;
-    return (u32 *)f->page[index_nospec(i, n)].va + port % FIFO_WORDS_PER_PAGE;
+    return guest_mem_nth32(f->page[index_nospec(i, n)].va, port % FIFO_WORDS_PER_PAGE);
 }
 
 /* Make `word`, the queue's tail, point to port. False: it is not in the queue any more, or the guest keeps changing
  * it against the rules; the queue then starts anew with port. */
-static bool set_link(u32 *word, u32 port)
+static bool set_link(struct guest_mem *word, u32 port)
 {
     for (unsigned i = 0; i < LINK_TRIES + LINK_TRIES_BUSY; i++) {
-        if (i == LINK_TRIES) atomic_or(word, BUSY);
-        u32 w = read_once(word);
+        if (i == LINK_TRIES) guest_mem_or32(word, BUSY);
+        u32 w = guest_mem_u32(word);
         if (!(w & LINKED)) break;
-        if (atomic_cas(word, w, (w & ~(BUSY | EVTCHN_FIFO_LINK_MASK)) | port)) return true;
+        if (guest_mem_cas32(word, w, (w & ~(BUSY | EVTCHN_FIFO_LINK_MASK)) | port)) return true;
     }
-    atomic_and(word, ~BUSY);
+    guest_mem_and32(word, ~BUSY);
     return false;
 }
 
 /* Append port to the queue of its vCPU and priority. Returns the vCPU to notify or NULL. (fifo_lock) */
-static struct vcpu *append(struct domain *d, struct evtchn *chn, u32 port, u32 *word)
+static struct vcpu *append(struct domain *d, struct evtchn *chn, u32 port, struct guest_mem *word)
 {
     struct vcpu *v = evtchn_vcpu_by_id(d, read_once(&chn->vcpu));
     struct evtchn_vcpu *ev = v ? v->evtchn : NULL;
     if (!ev || !ev->cb) return NULL;            /* PENDING stays set; unmask finds it */
-    if (atomic_or(word, LINKED) & LINKED) return NULL;
+    if (guest_mem_or32(word, LINKED) & LINKED) return NULL;
 
     struct vcpu *old = evtchn_vcpu_by_id(d, chn->q_vcpu);
     if (old && old->evtchn && old->evtchn->tail[chn->q_priority] == port) old->evtchn->tail[chn->q_priority] = 0;
 
     unsigned q = read_once(&chn->priority) % EVTCHN_FIFO_MAX_QUEUES;
-    u32 *tail = ev->tail[q] ? word_of(d, ev->tail[q]) : NULL;
+    struct guest_mem *tail = ev->tail[q] ? word_of(d, ev->tail[q]) : NULL;
     bool linked = tail && set_link(tail, port);
-    if (!linked) write_once(&ev->cb->head[q], port);
+    if (!linked) guest_mem_set32(CB(ev, head[q]), port);
     ev->tail[q] = port;
     chn->q_vcpu = (u8)v->id;
     chn->q_priority = (u8)q;
-    if (linked || atomic_or(&ev->cb->ready, 1u << q) >> q & 1) return NULL;
+    if (linked || guest_mem_or32(CB(ev, ready), 1u << q) >> q & 1) return NULL;
     return v;
 }
 
@@ -71,9 +72,9 @@ bool evtchn_fifo_raise(struct domain *d, struct evtchn *chn, u32 port)
     struct vcpu *v = NULL;
     bool fresh;
     spin_lock(&ed->fifo_lock);
-    u32 *word = word_of(d, port);
+    struct guest_mem *word = word_of(d, port);
     if (word) {
-        u32 old = atomic_or(word, PENDING);
+        u32 old = guest_mem_or32(word, PENDING);
         fresh = !(old & PENDING);
         if (!(old & (MASKED | LINKED))) v = append(d, chn, port, word);
     } else {
@@ -90,9 +91,9 @@ void evtchn_fifo_unmask(struct domain *d, struct evtchn *chn, u32 port)
     struct evtchn_domain *ed = d->evtchn;
     struct vcpu *v = NULL;
     spin_lock(&ed->fifo_lock);
-    u32 *word = word_of(d, port);
+    struct guest_mem *word = word_of(d, port);
     if (word) {
-        u32 old = atomic_and(word, ~MASKED);
+        u32 old = guest_mem_and32(word, ~MASKED);
         if ((old & (PENDING | LINKED)) == PENDING) v = append(d, chn, port, word);
     }
     spin_unlock(&ed->fifo_lock);
@@ -101,27 +102,27 @@ void evtchn_fifo_unmask(struct domain *d, struct evtchn *chn, u32 port)
 
 bool evtchn_fifo_is_pending(struct domain *d, struct evtchn *chn, u32 port)
 {
-    u32 *word = word_of(d, port);
-    return word ? read_once(word) & PENDING : chn->early;
+    struct guest_mem *word = word_of(d, port);
+    return word ? guest_mem_u32(word) & PENDING : chn->early;
 }
 
 bool evtchn_fifo_is_masked(struct domain *d, u32 port)
 {
-    u32 *word = word_of(d, port);
-    return !word || read_once(word) & MASKED;
+    struct guest_mem *word = word_of(d, port);
+    return !word || guest_mem_u32(word) & MASKED;
 }
 
 bool evtchn_fifo_is_linked(struct domain *d, u32 port)
 {
-    u32 *word = word_of(d, port);
-    return word && read_once(word) & LINKED;
+    struct guest_mem *word = word_of(d, port);
+    return word && guest_mem_u32(word) & LINKED;
 }
 
 void evtchn_fifo_clear_pending(struct domain *d, struct evtchn *chn, u32 port)
 {
     spin_lock(&d->evtchn->fifo_lock);
-    u32 *word = word_of(d, port);
-    if (word) atomic_and(word, ~PENDING);
+    struct guest_mem *word = word_of(d, port);
+    if (word) guest_mem_and32(word, ~PENDING);
     chn->early = false;
     spin_unlock(&d->evtchn->fifo_lock);
 }
@@ -143,7 +144,7 @@ void evtchn_fifo_teardown_locked(struct domain *d)
     }
     spin_unlock(&ed->fifo_lock);
     /* A sender that raced with the switch to FIFO may have left a bit, which would look like an old event. */
-    for (u32 i = 0; i < evtchn_2l_limit(ed) / 64; i++) write_once(&evtchn_2l_pending(d)[i], 0);
+    for (u32 i = 0; i < evtchn_2l_limit(ed) / 64; i++) guest_mem_set64(guest_mem_nth64(evtchn_2l_pending(d), i), 0);
     for (u32 i = 0; i < f->nr_pages; i++) guest_page_unpin(&f->page[i]);
     kfree(f);
 }
@@ -156,11 +157,11 @@ static void switch_to_fifo_locked(struct domain *d, struct evtchn_fifo *f)
     (void)atomic_xchg(&ed->fifo, f);
     spin_lock(&ed->fifo_lock);
     for (u32 port = 1; port < limit; port++) {
-        if (port % 64 == 0 && !read_once(&evtchn_2l_pending(d)[port / 64])) {
+        if (port % 64 == 0 && !guest_mem_u64(guest_mem_nth64(evtchn_2l_pending(d), port / 64))) {
             port += 63;
             continue;
         }
-        if (!atomic_bit_clear(evtchn_2l_pending(d), port)) continue;
+        if (!guest_bit_clear(evtchn_2l_pending(d), port)) continue;
         struct evtchn *chn = evtchn_lookup_guest(ed, port);
         if (chn) chn->early = true;
     }
@@ -174,7 +175,7 @@ static int init_control_locked(struct domain *d, struct evtchn_vcpu *ev, struct 
     if (!ev || ed->dying || ev->cb) return -EINVAL;
     spin_lock(&ed->fifo_lock);
     ev->cb_page = *page;
-    ev->cb = (void *)((char *)page->va + offset);
+    ev->cb = guest_mem_at(page->va, offset);
     spin_unlock(&ed->fifo_lock);
     if (!ed->fifo) {
         switch_to_fifo_locked(d, *f);
@@ -210,8 +211,21 @@ long evtchn_init_control(struct call *c, void *arg)
     return rc;
 }
 
-/* Publish a page, then deliver what came too early for it. A new page starts with all events masked, so nothing
- * has to be linked now: the guest's unmask does it. */
+/* Deliver what came too early for page n. */
+static void deliver_early_locked(struct domain *d, u32 n)
+{
+    struct evtchn_domain *ed = d->evtchn;
+    for (u32 port = n * FIFO_WORDS_PER_PAGE; port < (n + 1) * FIFO_WORDS_PER_PAGE; port++) {
+        struct evtchn *chn = evtchn_lookup(ed, port);
+        if (!chn || !chn->early) continue;
+        chn->early = false;
+        struct guest_mem *word = word_of(d, port);
+        u32 old = guest_mem_or32(word, PENDING);
+        if (!(old & (MASKED | LINKED))) evtchn_upcall(append(d, chn, port, word));
+    }
+}
+
+/* Publish a page with what the guest wrote into it: it decides which of its events start masked. */
 static int add_page_locked(struct domain *d, const struct guest_page *page)
 {
     struct evtchn_domain *ed = d->evtchn;
@@ -221,12 +235,8 @@ static int add_page_locked(struct domain *d, const struct guest_page *page)
     if (n == FIFO_MAX_PAGES) return -ENOSPC;
     spin_lock(&ed->fifo_lock);
     f->page[n] = *page;
-    for (u32 i = 0; i < FIFO_WORDS_PER_PAGE; i++) {
-        struct evtchn *chn = evtchn_lookup(ed, n * FIFO_WORDS_PER_PAGE + i);
-        write_once((u32 *)page->va + i, MASKED | (chn && chn->early ? PENDING : 0));
-        if (chn) chn->early = false;
-    }
     store_release(&f->nr_pages, n + 1);
+    deliver_early_locked(d, n);
     spin_unlock(&ed->fifo_lock);
     return 0;
 }

@@ -128,11 +128,13 @@ static long reset(struct domain *d)
     return rc;
 }
 
+/* Another domain must be paused by the toolstack, or it would go on with channels that are gone. */
 static long op_reset(struct call *c, void *arg)
 {
     struct domain *d = get_domain_self(((struct evtchn_reset *)arg)->dom);
     if (!d) return -ESRCH;
-    long rc = d == c->v->dom || c->v->dom->is_priv ? reset(d) : -EPERM;
+    long rc = d == c->v->dom ? 0 : !c->v->dom->is_priv ? -EPERM : read_once(&d->ctl_pauses) ? 0 : -EINVAL;
+    if (!rc) rc = reset(d);
     put_domain(d);
     return rc;
 }

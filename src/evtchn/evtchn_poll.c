@@ -45,9 +45,9 @@ int evtchn_poll(struct vcpu *v, const u32 *ports, unsigned nr, bool *ready)
     return rc;
 }
 
-void evtchn_poll_end(struct vcpu *v)
+bool evtchn_poll_end(struct vcpu *v)
 {
-    (void)take_token(v);
+    return read_once(&v->poll_active) && take_token(v);
 }
 
 void evtchn_wake_pollers(struct domain *d, u32 port)

@@ -68,9 +68,9 @@ struct evtchn_domain {
 struct evtchn_vcpu {
     u32 virq_port[NR_VCPU_VIRQS];       /* evtchn_virq.c */
     u32 poll_port;              /* the port waited for, 0: any of several */
-    struct vcpu_info *dummy;    /* mailbox of vCPUs that shared_info has no room for */
+    struct guest_mem *dummy;    /* mailbox of vCPUs that shared_info has no room for */
     struct guest_page cb_page;  /* (Q) */
-    struct evtchn_fifo_control_block *cb;       /* (Q) NULL: not initialised */
+    struct guest_mem *cb;       /* (Q) struct evtchn_fifo_control_block; NULL: not initialised */
     u32 tail[EVTCHN_FIFO_MAX_QUEUES];   /* (Q) last event we appended; 0 = none */
 };
 
@@ -103,11 +103,11 @@ void evtchn_wake_pollers(struct domain *d, u32 port);
 /* 2-level: evtchn_2l.c. raise returns true if the port turned pending. */
 bool evtchn_2l_raise(struct domain *d, struct evtchn *chn, u32 port);
 void evtchn_2l_unmask(struct domain *d, struct evtchn *chn, u32 port);
-u64 *evtchn_2l_pending(struct domain *d);
-u64 *evtchn_2l_mask(struct domain *d);
+struct guest_mem *evtchn_2l_pending(struct domain *d);
+struct guest_mem *evtchn_2l_mask(struct domain *d);
 u32 evtchn_2l_limit(const struct evtchn_domain *ed);
 /* Set every selector bit in vi. */
-void evtchn_2l_select_all(const struct evtchn_domain *ed, struct vcpu_info *vi);
+void evtchn_2l_select_all(const struct evtchn_domain *ed, struct guest_mem *vi);
 
 /* FIFO: evtchn_fifo.c */
 bool evtchn_fifo_raise(struct domain *d, struct evtchn *chn, u32 port);

@@ -65,7 +65,7 @@ int gnttab_grow(struct domain *d, u32 n)
     if (n <= load_acquire(&gt->nr_frames)) return 0;
     spin_lock(&gt->lock);
     while (gt->nr_frames < n) {
-        struct grant_entry_v1 *page = page_alloc();
+        struct shared_grant *page = page_alloc();
         if (!page) {
             rc = -ENOMEM;
             break;

@@ -5,15 +5,21 @@
 #define USE_TRIES 16            /* a guest that keeps changing an entry is told so */
 #define PINS_MAX 0x7fffffffu
 
-/* First half of an entry as one word: flags in the low, domid in the high 16 bits. NULL: no such entry. */
-static u32 *entry_word(struct gnttab *gt, u32 ref)
+#define NO_REF (~0u)
+/* ref, masked for all that is looked up by it; NO_REF: there is no such entry. */
+static inline u32 check_ref(const struct gnttab *gt, u32 ref)
 {
-    u32 n = load_acquire(&gt->nr_frames), i = ref / REFS_PER_FRAME;
-    if (i >= n) return NULL;
-    return (u32 *)&gt->frame[index_nospec(i, n)][ref % REFS_PER_FRAME];
+    u32 n = load_acquire(&gt->nr_frames) * (u32)REFS_PER_FRAME;
+    return ref < n ? (u32)index_nospec(ref, n) : NO_REF;
 }
 
-/* ref was checked by entry_word(). NULL: out of memory. */
+/* Of a number that was checked. */
+static inline struct shared_grant *entry_of(const struct gnttab *gt, u32 ref)
+{
+    return &gt->frame[ref / REFS_PER_FRAME][ref % REFS_PER_FRAME];
+}
+
+/* The same for the active entry. NULL: out of memory. */
 static struct active *active_of(struct gnttab *gt, u32 ref)
 {
     struct active **chunk = &gt->active[ref / ACTIVE_PER_CHUNK];
@@ -22,23 +28,23 @@ static struct active *active_of(struct gnttab *gt, u32 ref)
 }
 
 /* Tell the granter that its entry is in use, in one step with the check that it allows this use. */
-static int mark_used(u32 *word, u16 domid, bool write)
+static int mark_used(struct shared_grant *e, u16 domid, bool write)
 {
     u32 bits = write ? GTF_reading | GTF_writing : GTF_reading;
     for (unsigned i = 0; i < USE_TRIES; i++) {
-        u32 w = read_once(word);
+        u32 w = grant_use(e);
         if ((w & GTF_type_mask) != GTF_permit_access || w >> 16 != domid) return GNTST_general_error;
         if (write && w & GTF_readonly) return GNTST_general_error;
-        if (atomic_cas(word, w, w | bits)) return GNTST_okay;
+        if (grant_use_cas(e, w, w | bits)) return GNTST_okay;
     }
     return GNTST_general_error;
 }
 
 /* After the active entry lost a use: clear what holds no longer. */
-static void mark_unused(u32 *word, const struct active *a)
+static void mark_unused(struct shared_grant *e, const struct active *a)
 {
     u32 gone = (a->pins ? 0 : GTF_reading) | (a->wpins ? 0 : GTF_writing);
-    if (gone) atomic_and(word, ~gone);
+    if (gone) grant_use_clear(e, gone);
 }
 
 int gnttab_status(int err)
@@ -55,26 +61,26 @@ static int pin_locked(struct domain *rd, u32 ref, u16 domid, bool write, mfn_t *
 {
     struct gnttab *gt = rd->gnttab;
     if (gt->dying) return GNTST_bad_domain;
-    u32 *word = entry_word(gt, ref);
-    if (!word) return GNTST_bad_gntref;
+    ref = check_ref(gt, ref);
+    if (ref == NO_REF) return GNTST_bad_gntref;
+    struct shared_grant *e = entry_of(gt, ref);
     struct active *a = active_of(gt, ref);
     if (!a) return GNTST_no_space;
     bool first = !a->pins;
     if (!first && (a->domid != domid || a->pins == PINS_MAX)) return GNTST_general_error;
     if (first || (write && !a->wpins)) {
-        int st = mark_used(word, domid, write);
+        int st = mark_used(e, domid, write);
         if (st) return st;
     }
     int rc;
     if (first) {
-        u32 frame = read_once(&((struct grant_entry_v1 *)word)->frame);
-        rc = p2m_get_owned(rd, GFN(frame), write, m);
+        rc = p2m_get_owned(rd, GFN(grant_frame(e)), write, m);
     } else {
         *m = MFN(a->mfn);
         rc = page_get(rd, *m);
     }
     if (rc) {
-        mark_unused(word, a);
+        mark_unused(e, a);
         return gnttab_status(rc);
     }
     a->mfn = m->n;
@@ -92,40 +98,44 @@ int gnttab_pin(struct domain *rd, u32 ref, u16 domid, bool write, mfn_t *m)
     return st;
 }
 
-static void unpin_locked(struct gnttab *gt, u32 ref, bool write)
+static void unpin_locked(struct gnttab *gt, u32 ref, bool write, mfn_t m)
 {
     struct active *a = &gt->active[ref / ACTIVE_PER_CHUNK][ref % ACTIVE_PER_CHUNK];
+    page_put(m);                    /* before the granter sees that its page is free (I-4) */
     a->pins--;
     a->wpins -= write;
-    mark_unused(entry_word(gt, ref), a);
+    mark_unused(entry_of(gt, ref), a);
 }
 
-void gnttab_unpin(struct domain *rd, u32 ref, bool write)
+void gnttab_unpin(struct domain *rd, u32 ref, bool write, mfn_t m)
 {
     spin_lock(&rd->gnttab->entry_lock);
-    unpin_locked(rd->gnttab, ref, write);
+    unpin_locked(rd->gnttab, ref, write, m);
     spin_unlock(&rd->gnttab->entry_lock);
 }
 
-void gnttab_unpin_and_free(struct domain *rd, u32 ref, bool write, struct domain *mapper, u32 handle)
+void gnttab_unpin_and_free(struct domain *rd, u32 ref, bool write, mfn_t m, struct domain *mapper, u32 handle)
 {
     if (rd) spin_lock(&rd->gnttab->entry_lock);
-    if (rd) unpin_locked(rd->gnttab, ref, write);
+    if (rd) unpin_locked(rd->gnttab, ref, write, m);
+    else page_put(m);
     maptrack_free(mapper, handle);
     if (rd) spin_unlock(&rd->gnttab->entry_lock);
 }
 
 static int swap_locked(struct gnttab *gt, u32 a, u32 b)
 {
-    struct grant_entry_v1 *ea = (void *)entry_word(gt, a), *eb = (void *)entry_word(gt, b), t;
-    if (!ea || !eb) return GNTST_bad_gntref;
-    if (ea == eb) return GNTST_okay;
+    a = check_ref(gt, a);
+    b = check_ref(gt, b);
+    if (a == NO_REF || b == NO_REF) return GNTST_bad_gntref;
+    if (a == b) return GNTST_okay;
+    struct shared_grant *ea = entry_of(gt, a), *eb = entry_of(gt, b);
     struct active *xa = active_of(gt, a), *xb = active_of(gt, b);
     if (!xa || !xb) return GNTST_no_space;
     if (xa->pins || xb->pins) return GNTST_eagain;
-    t = *ea;
-    *ea = *eb;
-    *eb = t;
+    u32 use = grant_use(ea), frame = grant_frame(ea);
+    grant_write(ea, grant_use(eb), grant_frame(eb));
+    grant_write(eb, use, frame);
     return GNTST_okay;
 }
 
@@ -148,7 +158,8 @@ void gnttab_dump(struct domain *d)
         struct active *chunk = gt->active[ref / ACTIVE_PER_CHUNK], *a = chunk ? chunk + ref % ACTIVE_PER_CHUNK : NULL;
         if (a && a->pins)
             printk(LOG_INFO, "  ref %u: mfn %lx for d%u, %u pins (%u writing), flags %x\n", ref,
-                   (unsigned long)a->mfn, (unsigned)a->domid, a->pins, a->wpins, *entry_word(gt, ref) & 0xffff);
+                   (unsigned long)a->mfn, (unsigned)a->domid, a->pins, a->wpins,
+                   grant_use(entry_of(gt, ref)) & 0xffff);
     }
     spin_unlock(&gt->entry_lock);
 }
@@ -181,9 +192,9 @@ void gnttab_audit(struct domain *d)
     struct gnttab *gt = d->gnttab;
     for (u32 ref = 0; ref < gt->nr_frames * REFS_PER_FRAME; ref++) {
         struct active *a = gnttab_active(d, ref);
-        u32 flags = *entry_word(gt, ref) & (GTF_reading | GTF_writing);
+        u32 use = grant_use(entry_of(gt, ref)), flags = use & (GTF_reading | GTF_writing);
         u32 want = !a ? 0 : (a->pins ? GTF_reading : 0) | (a->wpins ? GTF_writing : 0);
-        if (*entry_word(gt, ref) & GTF_type_mask) ASSERT(flags == want);
+        if (use & GTF_type_mask) ASSERT(flags == want);
         if (a && a->pins) {
             ASSERT(a->wpins <= a->pins);
             ASSERT(page_owner(MFN(a->mfn)) == d || page_owner(MFN(a->mfn)) == NULL);

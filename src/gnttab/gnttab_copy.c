@@ -14,8 +14,8 @@ struct side {
 static void release(struct side *s)
 {
     if (!s->valid) return;
-    page_put(s->mfn);
-    if (s->gref) gnttab_unpin(s->cached, (u32)s->id, s->write);
+    if (s->gref) gnttab_unpin(s->cached, (u32)s->id, s->write, s->mfn);
+    else page_put_short(s->mfn);
     s->valid = false;
 }
 
@@ -47,8 +47,8 @@ static int copy_one(struct domain *ld, const struct gnttab_copy *op, struct side
     int st = acquire(ld, src, &op->source, op->flags & GNTCOPY_source_gref);
     if (!st) st = acquire(ld, dst, &op->dest, op->flags & GNTCOPY_dest_gref);
     if (st) return st;
-    char *from = frame_map(src->mfn), *to = frame_map(dst->mfn);
-    memmove(to + op->dest.offset, from + op->source.offset, op->len);
+    struct guest_mem *from = guest_mem(src->mfn), *to = guest_mem(dst->mfn);
+    guest_mem_move(guest_mem_at(to, op->dest.offset), guest_mem_at(from, op->source.offset), op->len);
     frame_unmap(to);
     frame_unmap(from);
     return GNTST_okay;

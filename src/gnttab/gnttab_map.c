@@ -5,7 +5,7 @@
  * A translated mapper has host mappings only: its devices see them through the IOMMU tables, which the p2m keeps.
  * Mapping: handle, pin (with the page's reference), p2m entry (which takes the reference over), record; a failure
  * undoes the steps before it. Unmapping: claim the record, so that nobody else unmaps it, remove the p2m entry,
- * flush and drop references for a whole chunk, and only then give up pin, flags and handle (XSA-218).
+ * flush for a whole chunk, and only then give up reference, pin, flags and handle (XSA-218).
  */
 #include "gnttab/gnttab_priv.h"
 
@@ -26,8 +26,7 @@ static int map_one(struct domain *ld, struct domain *rd, struct gnttab_map_grant
     }
     int rc = p2m_map_record(ld, GFN(rec.gfn), m, write ? P2M_GRANT_RW : P2M_GRANT_RO, false);
     if (rc) {
-        page_put(m);
-        gnttab_unpin_and_free(rd, op->ref, write, ld, handle);
+        gnttab_unpin_and_free(rd, op->ref, write, m, ld, handle);
         return rc == -ENOMEM ? GNTST_no_space : GNTST_general_error;
     }
     maptrack_publish(ld, handle, &rec);
@@ -47,33 +46,36 @@ void gnttab_map(struct domain *ld, void *ops, unsigned n)
     if (cached) put_domain(cached);
 }
 
+/* A mapping that is being removed. */
+struct unmap { struct maptrack rec; mfn_t mfn; struct domain *rd; };
+
 /* Remove the translation; the record stays claimed on success. */
-static int unmap_begin(struct domain *ld, u32 handle, u64 host_addr, struct maptrack *rec, struct p2m_batch *batch)
+static int unmap_begin(struct domain *ld, u32 handle, u64 host_addr, struct unmap *u, struct p2m_batch *batch)
 {
-    int st = maptrack_claim(ld, handle, host_addr, rec);
+    int st = maptrack_claim(ld, handle, host_addr, &u->rec);
     if (st) return st;
-    if (!p2m_unmap_record(ld, GFN(rec->gfn), INVALID_MFN, rec->write ? P2M_GRANT_RW : P2M_GRANT_RO, batch))
+    if (!p2m_take_record(ld, GFN(u->rec.gfn), u->rec.write ? P2M_GRANT_RW : P2M_GRANT_RO, batch, &u->mfn))
         return GNTST_okay;
     maptrack_unclaim(ld, handle);
     return GNTST_general_error;
 }
 
-/* After the flush. The granter is in the list as long as a record of its page exists; we took it before that went. */
-static void unmap_finish(struct domain *ld, u32 handle, const struct maptrack *rec, struct domain *rd)
+/* After the flush. The granter is in the list as long as somebody holds a reference on its page. */
+static void unmap_finish(struct domain *ld, u32 handle, const struct unmap *u)
 {
-    gnttab_unpin_and_free(rd, rec->ref, rec->write, ld, handle);
+    gnttab_unpin_and_free(u->rd, u->rec.ref, u->rec.write, u->mfn, ld, handle);
 }
 
 /* host_addr 0 asks for nothing; dev_bus_addr has no meaning, there is no device part (XSA-224). */
 void gnttab_unmap(struct domain *ld, void *ops, unsigned n)
 {
     struct gnttab_unmap_grant_ref *op = ops;
-    struct { struct maptrack rec; struct domain *rd; } u[GNTTAB_CHUNK_UNMAP];
+    struct unmap u[GNTTAB_CHUNK_UNMAP];
     struct p2m_batch batch;
     p2m_batch_start(&batch, ld);
     for (unsigned i = 0; i < n; i++) {
         struct maptrack *rec = &u[i].rec;
-        op[i].status = (s16)unmap_begin(ld, op[i].handle, op[i].host_addr, rec, &batch);
+        op[i].status = (s16)unmap_begin(ld, op[i].handle, op[i].host_addr, &u[i], &batch);
         if (op[i].status == GNTST_bad_virt_addr && !op[i].host_addr) {
             op[i].status = GNTST_okay;
             u[i].rd = NULL;
@@ -88,7 +90,7 @@ void gnttab_unmap(struct domain *ld, void *ops, unsigned n)
     p2m_batch_finish(&batch);
     for (unsigned i = 0; i < n; i++) {
         if (op[i].status != GNTST_okay || u[i].rec.state != MT_BUSY) continue;
-        unmap_finish(ld, op[i].handle, &u[i].rec, u[i].rd);
+        unmap_finish(ld, op[i].handle, &u[i]);
         if (u[i].rd) put_domain(u[i].rd);
     }
 }
@@ -100,8 +102,9 @@ void gnttab_unmap_handle(struct domain *ld, u32 handle)
     struct gnttab_unmap_grant_ref op = { .handle = handle, .host_addr = rec.gfn << PAGE_SHIFT };
     gnttab_unmap(ld, &op, 1);
     if (op.status == GNTST_okay) return;
-    /* The translation is gone already (it cannot be in the way of the domain's death): end the use all the same. */
+    /* The translation is gone already, and its reference (it cannot be in the way of the domain's death): end the use
+     * all the same. */
     struct domain *rd = get_domain(rec.domid);
-    gnttab_unpin_and_free(rd, rec.ref, rec.write, ld, handle);
+    gnttab_unpin_and_free(rd, rec.ref, rec.write, INVALID_MFN, ld, handle);
     if (rd) put_domain(rd);
 }

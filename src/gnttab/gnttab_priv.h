@@ -16,7 +16,27 @@
 #include "call/call.h"
 #include "gnttab/gnttab.h"
 
-#define REFS_PER_FRAME (PAGE_SIZE / sizeof(struct grant_entry_v1))
+/* An entry of a shared frame. Its granter writes it whenever it likes, so it is not to be loaded or stored but by the
+ * functions below: each is one access (I-13). First word: flags in the low, domid in the high 16 bits. */
+struct shared_grant { const volatile u32 by_functions_only[2]; };
+STATIC_ASSERT(sizeof(struct shared_grant) == sizeof(struct grant_entry_v1));
+static inline u32 grant_use(const struct shared_grant *e) { return read_once(&e->by_functions_only[0]); }
+static inline u32 grant_frame(const struct shared_grant *e) { return read_once(&e->by_functions_only[1]); }
+static inline bool grant_use_cas(struct shared_grant *e, u32 old, u32 now)
+{
+    return atomic_cas((u32 *)&e->by_functions_only[0], old, now);
+}
+static inline void grant_use_clear(struct shared_grant *e, u32 bits)
+{
+    atomic_and((u32 *)&e->by_functions_only[0], ~bits);
+}
+static inline void grant_write(struct shared_grant *e, u32 use, u32 frame)
+{
+    write_once((u32 *)&e->by_functions_only[1], frame);
+    write_once((u32 *)&e->by_functions_only[0], use);
+}
+
+#define REFS_PER_FRAME (PAGE_SIZE / sizeof(struct shared_grant))
 #define ACTIVE_PER_CHUNK 256u
 #define RECORDS_PER_FRAME (PAGE_SIZE / sizeof(struct maptrack))
 /* What a configuration may ask for at most; more is cut. */
@@ -28,7 +48,6 @@ struct active {
     u32 pins, wpins;                /* uses; those that write */
 };
 STATIC_ASSERT(sizeof(struct active) == 16);
-STATIC_ASSERT(sizeof(struct grant_entry_v1) == 8);
 
 enum { MT_FREE, MT_BUSY, MT_MAPPED };   /* BUSY: one CPU is mapping or unmapping it */
 #define MT_NONE (~0u)
@@ -44,7 +63,7 @@ STATIC_ASSERT(sizeof(struct maptrack) == 16);
 struct gnttab {
     struct spinlock lock, entry_lock, mt_lock;
     u32 nr_frames, max_frames;      /* nr: release / acquire */
-    struct grant_entry_v1 **frame;  /* [max_frames] */
+    struct shared_grant **frame;    /* [max_frames] */
     gfn_t *gfn;                     /* [max_frames] where the guest mapped them; atomic words */
     struct active **active;         /* [max_frames * REFS_PER_FRAME / ACTIVE_PER_CHUNK] on demand */
     bool dying;                     /* (entry_lock) no new pins */
@@ -57,10 +76,11 @@ struct gnttab {
 /* ---- granter's side (gnttab_active.c): results are GNTST_* ---- */
 /* Let `domid` use the page of entry ref. On GNTST_okay *m is set, with a page reference for the caller. */
 int gnttab_pin(struct domain *rd, u32 ref, u16 domid, bool write, mfn_t *m);
-/* End of one use. The page reference is the caller's business and must be gone, or go later. */
-void gnttab_unpin(struct domain *rd, u32 ref, bool write);
-/* The end of a mapping: pin, flags and handle in one critical section (I-4, I-5). rd may be NULL. */
-void gnttab_unpin_and_free(struct domain *rd, u32 ref, bool write, struct domain *mapper, u32 handle);
+/* End of one use of page m: reference, pin and flags go in one critical section. While an entry is pinned, m is its
+ * granter's or nobody's; were the reference dropped before, m could be given out again and a next use pin it. */
+void gnttab_unpin(struct domain *rd, u32 ref, bool write, mfn_t m);
+/* The end of a mapping: the same and the handle (I-4, I-5). rd may be NULL: then only reference and handle. */
+void gnttab_unpin_and_free(struct domain *rd, u32 ref, bool write, mfn_t m, struct domain *mapper, u32 handle);
 /* GNTTABOP_swap_grant_ref of two unused entries. */
 int gnttab_swap(struct domain *d, u32 a, u32 b);
 /* Grow to n shared frames: 0, -EINVAL (limit), -ENOMEM. */

@@ -10,6 +10,7 @@
 #include "hvm/hvm_vcpu.h"
 #include "hvm/vlapic.h"
 #include "cpu/x86.h"
+#include "evtchn/evtchn.h"
 #include "sched/sched.h"
 
 void hvm_upcall(struct vcpu *v)
@@ -24,7 +25,7 @@ void hvm_upcall(struct vcpu *v)
 int hvm_callback_pending(struct vcpu *v)
 {
     u8 vector = v->dom->hvm->callback_vector;
-    if (!vector || v->upcall_vector || !read_once(&v->info->evtchn_upcall_pending)) return -1;
+    if (!vector || v->upcall_vector || !vcpu_info_pending(v)) return -1;
     return vector;
 }
 
@@ -39,7 +40,7 @@ int hvm_set_callback(struct domain *d, u64 value)
     struct vcpu *v;
     if (d->hvm->callback_vector)
         for_each_vcpu(d, v)
-            if (read_once(&v->info->evtchn_upcall_pending)) vcpu_kick(v);
+            if (vcpu_info_pending(v)) vcpu_kick(v);
     return 0;
 }
 

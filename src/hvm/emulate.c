@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Instruction emulator: entry point, instruction fetch, instruction length, skipping.
- * It serves second-stage faults on emulated devices; contract in hvm.h.
+ * It serves second-stage faults on emulated devices, and tests (hvm_fep); contract in hvm.h.
  */
 #include "hvm/emulate.h"
+#include "boot/cmdline.h"
 #include "hvm/vlapic.h"
 
 enum emul_result emul_exception(struct emul *e, u8 vector, u32 error)
@@ -56,7 +57,8 @@ static void fetch_fault(struct vcpu *v, gva_t va, u32 pfec)
         hvm_inject_exception(v, VEC_GP, 0);     /* code or its page tables are not in RAM */
 }
 
-static gva_t next_page(gva_t va, unsigned n, unsigned mode)
+/* A linear address or RIP, n bytes on. */
+static gva_t move_on(gva_t va, unsigned n, unsigned mode)
 {
     return mode == 8 ? va + n : (u32)(va + n);
 }
@@ -74,7 +76,7 @@ unsigned emul_fetch(struct vcpu *v, u8 *buf, unsigned max)
     if (!n)
         fetch_fault(v, va, pfec);
     else if (n < max)
-        n += fetch_page(v, &ps, next_page(va, n, mode), buf + n, max - n, &pfec);
+        n += fetch_page(v, &ps, move_on(va, n, mode), buf + n, max - n, &pfec);
     return n;
 }
 
@@ -94,7 +96,7 @@ unsigned emul_insn_len(struct vcpu *v, const u8 *opcode, unsigned n)
         return n;
     have = fetch_page(v, &ps, va, buf, INSN_MAX, &pfec);
     if (have && have < INSN_MAX)
-        have += fetch_page(v, &ps, next_page(va, have, mode), buf + have, INSN_MAX - have, &pfec);
+        have += fetch_page(v, &ps, move_on(va, have, mode), buf + have, INSN_MAX - have, &pfec);
     skip = insn_prefixes(buf, have, mode);
     if (skip + n > have || memcmp(buf + skip, opcode, n))
         return 0;
@@ -144,7 +146,7 @@ static enum emul_result decode(struct emul *e, u8 *b, unsigned n, gva_t va)
     if (unlikely(rc == -EAGAIN)) {
         unsigned more;
 
-        va = next_page(va, n, e->mode);
+        va = move_on(va, n, e->mode);
         more = fetch_page(e->v, &e->ps, va, b + n, INSN_MAX - n, &pfec);
         if (!more)
             return fetch_fault_result(e, va, pfec);
@@ -153,11 +155,24 @@ static enum emul_result decode(struct emul *e, u8 *b, unsigned n, gva_t va)
     return rc ? refuse(e) : EMUL_DONE;
 }
 
+static enum emul_result carry_out(struct emul *e, u8 *b, unsigned n, gva_t va)
+{
+    enum emul_result r = decode(e, b, n, va);
+
+    if (r != EMUL_DONE)
+        return r;
+    r = emul_exec[e->i.op](e);
+    if (r == EMUL_UNHANDLED)
+        return refuse(e);
+    if (r == EMUL_DONE)
+        hvm_skip(e->v, e->i.len);
+    return r;
+}
+
 enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
 {
     u8 b[INSN_MAX + 1];                 /* two words are copied faster than 15 bytes */
     struct emul e;
-    enum emul_result r;
     unsigned n;
     u32 pfec;
     gva_t va;
@@ -180,13 +195,49 @@ enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write)
             return EMUL_DONE;
         }
     }
-    r = decode(&e, b, n, va);
-    if (r != EMUL_DONE)
-        return r;
-    r = emul_exec[e.i.op](&e);
+    return carry_out(&e, b, n, va);
+}
+
+/* ---- forced emulation ---- */
+
+bool opt_hvm_fep;
+BOOT_OPTION(hvm_fep, "hvm_fep", OPT_BOOL, 0, &opt_hvm_fep, NULL,
+            "a guest's UD2 followed by \"xen\" has the instruction behind it emulated: for tests, not security supported");
+
+/* RIP is behind the prefix. */
+static enum emul_result forced(struct vcpu *v)
+{
+    u8 b[INSN_MAX];
+    struct emul e = { .v = v };
+    unsigned n;
+    u32 pfec;
+    gva_t va;
+
+    hvm->get_paging(v, &e.ps);
+    e.mode = (u8)code_mode(v, &e.ps, &va);
+    n = fetch_page(v, &e.ps, va, b, sizeof(b), &pfec);
+    return n ? carry_out(&e, b, n, va) : fetch_fault_result(&e, va, pfec);
+}
+
+void hvm_exit_ud(struct vcpu *v)
+{
+    static const u8 prefix[] = { 0x0f, 0x0b, 'x', 'e', 'n' };
+    u64 rip = v->regs.rip;
+    u8 b[sizeof(prefix)];
+    unsigned n = emul_fetch(v, b, sizeof(b));
+    struct paging_state ps;
+    enum emul_result r = EMUL_UNHANDLED;
+    gva_t va;
+
+    if (unlikely(!n))
+        return;                         /* another vCPU took the page away: a page fault was injected */
+    if (n == sizeof(b) && !memcmp(b, prefix, sizeof(b))) {
+        hvm->get_paging(v, &ps);
+        v->regs.rip = move_on(rip, sizeof(prefix), code_mode(v, &ps, &va));
+        r = forced(v);
+    }
+    if (r == EMUL_RETRY)
+        v->regs.rip = rip;              /* the rest is to be forced too */
     if (r == EMUL_UNHANDLED)
-        return refuse(&e);
-    if (r == EMUL_DONE)
-        hvm_skip(v, e.i.len);
-    return r;
+        hvm_inject_exception(v, VEC_UD, NO_ERROR_CODE);
 }

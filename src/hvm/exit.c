@@ -52,11 +52,8 @@ bool hvm_hypercall(struct vcpu *v, unsigned cpl, bool long_mode, bool long_code)
  * halted for good. Linux's power-off of a guest without ACPI S5 and its CPU off-lining end like this. */
 static void halt_for_good(struct vcpu *v)
 {
-    struct vcpu *other;
     vcpu_set_down(v);
-    for_each_vcpu(v->dom, other)
-        if (!(read_once(&other->flags) & VF_DOWN)) return;
-    domain_shutdown(v->dom, SHUTDOWN_poweroff);
+    if (domain_all_down(v->dom)) domain_shutdown(v->dom, SHUTDOWN_poweroff);
 }
 
 void hvm_hlt(struct vcpu *v)

@@ -23,6 +23,8 @@ void hvm_init(void)
         panic("No usable hardware virtualisation: an AMD processor with SVM and nested paging is needed "
               "(enable SVM in the firmware set-up)\n");
     xstate_boot();
+    if (opt_hvm_fep)
+        printk(LOG_WARN, "hvm_fep: guests can have instructions emulated at will: for tests, not security supported\n");
 }
 
 void hvm_init_ap(void)
@@ -102,6 +104,31 @@ void hvm_unload(struct vcpu *v)
     hvm->unload(v);
 }
 
+/* Bits of SPEC_CTRL and PRED_CMD by feature. Each has its own: what a CPU does not have is reserved, and the value
+ * goes into the machine's register (AMD, "Indirect branch control extension" and "Speculative store bypass"; APM 2,
+ * 3.2.9; SDM 4, 2.1). */
+#define FEATURE(name) XEN_X86_FEATURE_##name
+static const struct { u16 feature; u16 spec_ctrl; u8 pred_cmd; } spec_bits[] = {
+    { FEATURE(IBRSB), SPEC_CTRL_IBRS, PRED_CMD_IBPB }, { FEATURE(IBRS), SPEC_CTRL_IBRS, 0 },
+    { FEATURE(STIBP), SPEC_CTRL_STIBP, 0 }, { FEATURE(AMD_STIBP), SPEC_CTRL_STIBP, 0 },
+    { FEATURE(SSBD), SPEC_CTRL_SSBD, 0 }, { FEATURE(AMD_SSBD), SPEC_CTRL_SSBD, 0 },
+    { FEATURE(INTEL_PSFD), SPEC_CTRL_PSFD, 0 }, { FEATURE(PSFD), SPEC_CTRL_PSFD, 0 },
+    { FEATURE(IPRED_CTRL), SPEC_CTRL_IPRED, 0 }, { FEATURE(RRSBA_CTRL), SPEC_CTRL_RRSBA, 0 },
+    { FEATURE(BHI_CTRL), SPEC_CTRL_BHI, 0 },
+    { FEATURE(IBPB), 0, PRED_CMD_IBPB }, { FEATURE(SBPB), 0, PRED_CMD_SBPB },
+};
+#undef FEATURE
+
+static void refresh_spec_limits(const struct domain *d, struct hvm_limits *l)
+{
+    l->spec_ctrl = l->pred_cmd = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(spec_bits); i++) {
+        if (!policy_has(d, spec_bits[i].feature)) continue;
+        l->spec_ctrl |= spec_bits[i].spec_ctrl;
+        l->pred_cmd |= spec_bits[i].pred_cmd;
+    }
+}
+
 /* What the policy lets this guest set, kept at hand for the exits that check it. */
 void hvm_refresh_limits(struct vcpu *v)
 {
@@ -113,9 +140,7 @@ void hvm_refresh_limits(struct vcpu *v)
     l->phys_bits = (u8)policy_phys_bits(d);
     l->rdtscp = policy_has(d, XEN_X86_FEATURE_RDTSCP) || policy_has(d, XEN_X86_FEATURE_RDPID);
     l->tsc_adjust = policy_has(d, XEN_X86_FEATURE_TSC_ADJUST);
-    l->spec_ctrl = policy_has(d, XEN_X86_FEATURE_IBRSB) || policy_has(d, XEN_X86_FEATURE_IBRS) ||
-                   policy_has(d, XEN_X86_FEATURE_AMD_STIBP) || policy_has(d, XEN_X86_FEATURE_AMD_SSBD);
-    l->ibpb = policy_has(d, XEN_X86_FEATURE_IBRSB) || policy_has(d, XEN_X86_FEATURE_IBPB);
+    refresh_spec_limits(d, l);
 }
 
 u64 hvm_tsc_offset(const struct vcpu *v) { return v->dom->tsc_offset + v->hvm->tsc_adjust; }

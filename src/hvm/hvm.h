@@ -133,7 +133,8 @@ int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg) __
 /* dom0: let it touch [first, last] directly (no exit), or not. */
 void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow);
 void pio_access(struct vcpu *v, u16 port, unsigned size, bool write, u32 *val);
-/* Who gets ports that no handler claims (device model); default: reads all ones, writes ignored (R10). */
+/* Who gets ports that no handler claims; default: reads all ones, writes ignored (R10). Nobody calls it yet: it waits for
+ * device models, with its tests. */
 void pio_set_default(struct domain *d, pio_fn fn, void *arg);
 /* Exit of INS/OUTS: `len` bytes of instruction, address size 2, 4 or 8 bytes. RIP is moved when all is done. */
 void pio_string(struct vcpu *v, u16 port, unsigned size, bool in, bool rep, unsigned addr_size, unsigned seg,
@@ -153,6 +154,10 @@ enum emul_result { EMUL_DONE, EMUL_RETRY, EMUL_EXCEPTION, EMUL_UNHANDLED };
 /* Decode the instruction at CS:RIP and carry it out against MMIO handlers (unclaimed: all ones / ignored).
  * DONE: RIP advanced. EXCEPTION: one was injected. UNHANDLED: caller crashes the domain with the bytes. */
 enum emul_result emulate_mmio(struct vcpu *v, gpa_t gpa, bool write);
+/* #UD in a guest, intercepted if opt_hvm_fep: with the forced emulation prefix (UD2, "xen") the instruction behind it is
+ * carried out here, on RAM too. What the emulator does not know, and what has no prefix, gets its #UD. */
+extern bool opt_hvm_fep;
+void hvm_exit_ud(struct vcpu *v);
 /* Fetch up to max instruction bytes at CS:RIP (guest paging rules). Returns the number fetched; 0 and a page
  * fault was injected if not even one could be read. */
 unsigned emul_fetch(struct vcpu *v, u8 *buf, unsigned max);

@@ -18,8 +18,8 @@ struct hvm_domain {
     u8 callback_vector;             /* type 2 only, else 0 */
 };
 
-/* Bits of control registers that the policy lets a guest set. */
-struct hvm_limits { u64 cr4, efer, xcr0; u8 phys_bits; bool rdtscp, tsc_adjust, spec_ctrl, ibpb; };
+/* Bits of control registers and MSRs that the policy lets a guest set; 0: the guest has no such register. */
+struct hvm_limits { u64 cr4, efer, xcr0; u16 spec_ctrl; u8 pred_cmd, phys_bits; bool rdtscp, tsc_adjust; };
 
 struct hvm_vcpu {
     struct hvm_limits limits;
@@ -50,7 +50,6 @@ int hvm_set_xcr0(struct vcpu *v, u64 val) __must_check;
 /* ---- xstate.c ---- */
 void xstate_boot(void);             /* per host: which components are switched, area size */
 void xstate_boot_ap(void);
-size_t xstate_area_size(void);
 u64 xstate_host_mask(void);
 /* Of the components that a CPU has, those that are switched. */
 u64 xstate_switched(u64 cpu_mask);

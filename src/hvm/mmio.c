@@ -3,7 +3,7 @@
 #include "hvm/hvm_vcpu.h"
 #include "hvm/vlapic.h"
 
-#define MMIO_MAX_DOM0 256           /* ECAM windows, IO-APICs, MSI-X tables of every device */
+#define MMIO_MAX_DOM0 1024          /* ECAM windows, IO-APICs, MSI-X tables of every device */
 #define MMIO_MAX_DOMU 16
 
 static unsigned search(const struct hvm_domain *h, unsigned nr, gpa_t addr)

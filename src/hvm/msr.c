@@ -27,6 +27,7 @@ static void shift_tsc(struct vcpu *v, u64 adjust)
 {
     v->hvm->tsc_adjust = adjust;
     hvm->set_tsc_offset(v, hvm_tsc_offset(v), v->dom->tsc_mode == 1);
+    vcpu_update_time(v);                /* counts from this vCPU's TSC */
 }
 
 /* A write moves this vCPU's counter; TSC_ADJUST reports the move (SDM 3B, 17.17.3). */
@@ -88,7 +89,7 @@ static int w_hypercall_page(struct vcpu *v, u32 msr, u64 val)
     void *p = frame_map(m);
     fill_page(p);
     frame_unmap(p);
-    page_put(m);
+    page_put_short(m);
     return 0;
 }
 
@@ -121,21 +122,15 @@ static int r_arch_caps(struct vcpu *v, u32 msr, u64 *val)
 /* Microcode revision of the CPU: guests choose work-arounds by it. */
 static int r_patch_level(struct vcpu *v, u32 msr, u64 *val)
 {
-#ifdef HOSTED
-    *val = 0;
-#else
     if (rdmsr_safe(MSR_UCODE_REV, val)) *val = 0;
-#endif
     return 0;
 }
 
+/* Linux writes this without a fixup: a barrier that CPUID shows must work. */
 static int w_pred_cmd(struct vcpu *v, u32 msr, u64 val)
 {
-    if (!v->hvm->limits.ibpb || (val & ~PRED_CMD_IBPB)) return -EINVAL;
-#ifndef HOSTED
-    if (val) wrmsr(MSR_PRED_CMD, val);
-#endif
-    return 0;
+    if (!v->hvm->limits.pred_cmd || (val & ~(u64)v->hvm->limits.pred_cmd)) return -EINVAL;
+    return val && wrmsr_safe(MSR_PRED_CMD, val) ? -EINVAL : 0;
 }
 
 /* SYSCFG: MtrrFixDramEn and the like read as set by firmware that is done (bit 20 MtrrVarDramEn, 21 TOM2). */
@@ -152,12 +147,7 @@ static int r_mtrr(struct vcpu *v, u32 msr, u64 *val) { return mtrr_rdmsr(v, msr,
 static int r_pstate(struct vcpu *v, u32 msr, u64 *val)
 {
     if (!v->dom->is_hwdom) return -EINVAL;
-#ifdef HOSTED
-    *val = 0;
-    return 0;
-#else
     return rdmsr_safe(msr, val) ? -EINVAL : 0;
-#endif
 }
 
 /* first, last, name, read, write (NULL: #GP) */

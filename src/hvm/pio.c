@@ -169,7 +169,7 @@ static void debug_port(struct vcpu *v, u16 port, unsigned size, bool write, u32 
         flush = true;
     }
     spin_unlock(&d->lock);
-    if (flush) console_guest_line(d->id, line);
+    if (flush) console_guest_line(d, line);
 }
 
 /* Counter 2 of a PIT that does not exist. Linux polls it up to 100,000 times while it reads FFh

@@ -16,11 +16,21 @@ struct string_op {
     bool in;
     u64 mask;                       /* of the address size */
     struct segment seg;
+    bool stack;                     /* it is SS: faults are #SS */
+    bool typed;                     /* protected mode: segments have types */
     bool long_code;
     u8 cpl;
 };
 
-/* Linear address of the element; false if #GP was injected. APM 2, 4.7 (segment limits), 4.5.3. */
+/* INS writes to a writable data segment, OUTS reads from any but execute-only code (APM 2, 4.8.1). */
+static bool type_allows(const struct string_op *o)
+{
+    bool code = o->seg.attr & 8, rw = o->seg.attr & 2;
+    return !o->typed || ((o->seg.attr & 0x90) == 0x90 && (o->in ? !code && rw : !code || rw));
+}
+
+/* Linear address of the element; false if #GP or #SS was injected. APM 2, 4.7 (segment limits), 4.5.3. The exit comes
+ * before the processor has looked at the memory side. */
 static bool linear(const struct string_op *o, u64 off, gva_t *va)
 {
     const struct segment *s = &o->seg;
@@ -33,9 +43,9 @@ static bool linear(const struct string_op *o, u64 off, gva_t *va)
         u64 top = s->attr & 0x400 ? 0xffffffff : 0xffff;
         bool inside = down ? off > s->limit && last <= top : last <= s->limit;
         *va = (u32)(s->base + off);
-        if (inside && (s->attr & 0x80)) return true;
+        if (inside && type_allows(o)) return true;
     }
-    hvm_inject_exception(o->v, X86_GP, 0);
+    hvm_inject_exception(o->v, o->stack ? X86_SS : X86_GP, 0);
     return false;
 }
 
@@ -114,6 +124,7 @@ void pio_string(struct vcpu *v, u16 port, unsigned size, bool in, bool rep, unsi
     hvm->get_segment(v, SEG_CS, &cs);
     struct string_op o = { .v = v, .port = port, .size = (u8)size, .addr_size = (u8)addr_size, .in = in,
                            .mask = addr_size == 8 ? ~0ULL : (1ULL << (8 * addr_size)) - 1, .cpl = p.cpl,
+                           .stack = !in && seg == SEG_SS, .typed = (p.cr0 & CR0_PE) && !(p.rflags & 1u << 17),
                            .long_code = (p.efer & EFER_LMA) && (cs.attr & 0x200) };
     hvm->get_segment(v, in ? SEG_ES : seg, &o.seg);
     if (o.long_code && (in || (seg != SEG_FS && seg != SEG_GS))) o.seg.base = 0;

@@ -198,7 +198,7 @@ void policy_init(void)
 void policy_limit_phys_bits(unsigned bits)
 {
     phys_bits_limit = MIN(phys_bits_limit, MAX(bits, 36u));
-    policy_init();
+    if (ready) policy_init();
 }
 
 /* ---- domains ---- */

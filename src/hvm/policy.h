@@ -36,7 +36,8 @@ const struct cpu_policy *policy_system(enum policy_index i);
 
 /* Build the machine's policies from the host's CPUID. Called by the first policy_domain_init() at the latest. */
 void policy_init(void);
-/* Never hand out physical addresses of more than `bits` bits (IOMMU tables, second-stage format). Before dom0. */
+/* Let no domain see a physical address width of more than `bits` bits: what it may choose as an address must fit into the
+ * IOMMU's tables too. The second stage's limit always counts. Before dom0. */
 void policy_limit_phys_bits(unsigned bits);
 
 /* Give d its default policy (dom0: its own topology and the invariant TSC). 0, -ENOMEM. */

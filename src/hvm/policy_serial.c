@@ -21,14 +21,17 @@ static void put(struct out *o, u32 leaf, u32 sub, const struct cpuid_leaf *l)
     o->e[o->n++] = (xen_cpuid_leaf_t){ leaf, sub, l->a, l->b, l->c, l->d };
 }
 
-/* Is subleaf s of leaf l worth listing? Caches and topology end with an empty one. */
+/*
+ * Is subleaf s of leaf l listed? Caches and topology end with an empty one. Of extended state, all up to the last
+ * component, empty ones between too: libxc lists them like that, in as much room as our own list took.
+ */
 static bool listed(const struct cpu_policy *p, u32 l, unsigned s)
 {
     switch (l) {
     case 4: return s == 0 || (p->cache[s - 1].a & 0x1f);
     case 7: return s <= p->feat[0].a;
     case 0xb: return s == 0 || p->topo[s - 1].b;
-    default: return s < 2 || ((p->xstate[0].a | (u64)p->xstate[0].d << 32) >> s & 1);
+    default: return s < 2 || (p->xstate[0].a | (u64)p->xstate[0].d << 32) >> s;
     }
 }
 

@@ -28,7 +28,6 @@
 
 #define HVM_IOAPIC_GPA  0xfec00000ull
 #define HVM_IOAPIC_PINS 48
-#define MAX_CHIPS       8
 #define MAX_GSIS        1024
 
 struct pin {
@@ -55,19 +54,11 @@ struct vioapic {
     struct spinlock lock;
     bool physical;
     unsigned nr;
-    struct chip chip[MAX_CHIPS];
+    struct chip chip[MAX_IOAPICS];
 };
 
 /* An interrupt to be sent once the lock is dropped. */
 struct message { u64 rte; bool send; };
-
-static u64 excluded[MAX_GSIS / 64];
-
-void vioapic_exclude_gsi(unsigned gsi)
-{
-    if (gsi < MAX_GSIS)
-        bit_set(excluded, gsi);
-}
 
 static void send(struct domain *d, const struct message *m)
 {
@@ -147,7 +138,7 @@ static void sync_host_locked(struct pin *p)
     bool level = p->rte & RTE_LEVEL, low = p->rte & RTE_LOW, masked = p->rte & RTE_MASKED;
     int vec;
 
-    if (!p->chip->d->ioapic->physical || p->gsi >= MAX_GSIS || bit_test(excluded, p->gsi))
+    if (!p->chip->d->ioapic->physical || p->gsi >= MAX_GSIS)
         return;
     if (masked || RTE_DELIVERY(p->rte) > 1) {
         if (p->host_vector)
@@ -369,7 +360,7 @@ int vioapic_init(struct domain *d)
     d->ioapic = io;
     if (!io->physical)
         rc = add_chip(d, HVM_IOAPIC_GPA, HVM_IOAPIC_PINS, 0, 0x11, 1);
-    for (unsigned i = 0; io->physical && i < nr_ioapics && i < MAX_CHIPS && !rc; i++)
+    for (unsigned i = 0; io->physical && i < nr_ioapics && !rc; i++)
         if (ioapics[i].nr_pins)
             rc = add_chip(d, ioapics[i].paddr, ioapics[i].nr_pins, ioapics[i].gsi_base, ioapics[i].version,
                           ioapics[i].id);

@@ -4,6 +4,7 @@
  * The timer, messages (IPI, MSI), and the MSR side with APIC_BASE and save records have files of their own.
  */
 #include "call/abi.h"
+#include "evtchn/evtchn.h"
 #include "hvm/vlapic_priv.h"
 #include "sched/sched.h"
 
@@ -105,6 +106,8 @@ void vlapic_ack(struct vcpu *v, u8 vector)
     struct vlapic *l = v->lapic;
 
     (void)atomic_bit_clear(l->irr, vector);
+    if (unlikely(read_once(&l->parked)))
+        lapic_timer_unpark(l);
     bit_set(l->isr, vector);
     if ((int)vector > l->isr_top)
         write_once(&l->isr_top, (int)vector);
@@ -154,7 +157,7 @@ static void write_svr(struct vlapic *l, u32 val)
         for (unsigned i = AR_LVTT + 1; i <= AR_LVTERR; i++)
             write_once(&l->r[i], l->r[i] | LVT_MASKED);
         lapic_timer_write_lvtt(l, l->r[AR_LVTT] | LVT_MASKED);
-    } else if (l->v->upcall_vector && read_once(&l->v->info->evtchn_upcall_pending)) {
+    } else if (l->v->upcall_vector && vcpu_info_pending(l->v)) {
         /* The upcall's edge was lost while the APIC was disabled, or with the IRR at INIT: post it again. */
         hvm_upcall(l->v);
     }

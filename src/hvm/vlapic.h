@@ -46,7 +46,6 @@ int vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *r) __must_c
 int vioapic_init(struct domain *d) __must_check;
 void vioapic_destroy(struct domain *d);
 void vioapic_eoi(struct domain *d, u8 vector);      /* EOI broadcast of a level interrupt */
-/* Boot, before vioapic_init: dom0 sees the pin but never gets the physical GSI (owned by the hypervisor). */
-void vioapic_exclude_gsi(unsigned gsi);
-/* An emulated device drives its line (HVM guests: one IO-APIC with 48 pins at 0xFEC00000). */
+/* An emulated device drives its line (HVM guests: one IO-APIC with 48 pins at 0xFEC00000). Nobody calls it yet: it waits for
+ * device models, with its tests. */
 void vioapic_set_irq(struct domain *d, unsigned gsi, bool asserted);

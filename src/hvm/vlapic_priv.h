@@ -57,7 +57,8 @@ struct vlapic {
     struct timer timer;
     u64 start_ns;               /* when the current period began */
     u64 interval_ns;            /* its length */
-    u64 expires_ns;             /* 0: not armed */
+    u64 expires_ns;             /* 0: it does not count */
+    bool parked;                /* periodic, counts without a host timer: read without the lock in vlapic_ack() */
     u64 deadline_tsc;           /* IA32_TSC_DEADLINE, guest TSC */
 };
 
@@ -85,6 +86,8 @@ bool lapic_x2_writable(unsigned reg, u32 *reserved);
 
 /* vlapic_timer.c */
 void lapic_timer_init(struct vlapic *l);
+/* The interrupt that a parked timer waited for was taken, perhaps. */
+void lapic_timer_unpark(struct vlapic *l);
 void lapic_timer_stop(struct vlapic *l);
 void lapic_timer_write_lvtt(struct vlapic *l, u32 val);
 void lapic_timer_write_initial(struct vlapic *l, u32 val);

@@ -3,6 +3,10 @@
  * Timer of the virtual local APIC: one-shot, periodic, TSC deadline (SDM 3A 11.5.4).
  * The bus clock is 100 MHz, as with the reference. All state is under l->lock: the host timer may fire on a CPU the
  * vCPU has left. The interrupt is raised after the lock is dropped (I-11).
+ *
+ * A periodic timer whose next expiry nobody would notice, because it is masked or its interrupt is still pending, is
+ * parked: it counts on by the clock, and costs the host nothing until that changes. Else the timers of a guest's
+ * halted vCPUs could keep a CPU busy at nobody's expense.
  */
 #include "hvm/vlapic_priv.h"
 
@@ -31,13 +35,34 @@ static u32 mode(const struct vlapic *l)
 static void disarm_locked(struct vlapic *l)
 {
     l->expires_ns = 0;
+    write_once(&l->parked, false);
     timer_stop(&l->timer);
 }
 
 static void arm_locked(struct vlapic *l, u64 expires_ns)
 {
     l->expires_ns = expires_ns ? expires_ns : 1;
+    write_once(&l->parked, false);
     timer_set(&l->timer, l->expires_ns);
+}
+
+/* The next expiry of a periodic timer, on the grid that its start gave it. */
+static void next_period_locked(struct vlapic *l)
+{
+    l->start_ns += (now_ns() - l->start_ns) / l->interval_ns * l->interval_ns;
+    l->expires_ns = l->start_ns + l->interval_ns;
+    write_once(&l->parked, true);
+    smp_mb();                               /* vlapic_ack() clears the bit, then looks whether we are parked */
+    if (!(l->r[AR_LVTT] & LVT_MASKED) && !bit_test(l->irr, (u8)l->r[AR_LVTT]))
+        arm_locked(l, l->expires_ns);
+}
+
+void lapic_timer_unpark(struct vlapic *l)
+{
+    spin_lock(&l->lock);
+    if (l->parked)
+        next_period_locked(l);
+    spin_unlock(&l->lock);
 }
 
 /* Begin a count of TMICT of which `gone` ticks have passed already. */
@@ -84,18 +109,16 @@ static void expired(void *arg)
     u32 lvtt;
 
     spin_lock(&l->lock);
-    if (!l->expires_ns || now < l->expires_ns) {
+    if (!l->expires_ns || l->parked || now < l->expires_ns) {
         /* Stopped or moved by the vCPU while this was on its way. */
-        if (l->expires_ns)
+        if (l->expires_ns && !l->parked)
             timer_set(&l->timer, l->expires_ns);
         spin_unlock(&l->lock);
         return;
     }
     lvtt = l->r[AR_LVTT];
     if (mode(l) == LVTT_PERIODIC) {
-        /* Periods missed while nobody ran merge into one interrupt. */
-        l->start_ns += (now - l->start_ns) / l->interval_ns * l->interval_ns;
-        arm_locked(l, l->start_ns + l->interval_ns);
+        next_period_locked(l);              /* periods missed while nobody ran merge into one interrupt */
     } else {
         l->expires_ns = 0;
         l->deadline_tsc = 0;
@@ -133,6 +156,8 @@ void lapic_timer_write_lvtt(struct vlapic *l, u32 val)
         l->deadline_tsc = 0;
     } else if (((old ^ val) & LVTT_PERIODIC) && l->expires_ns) {
         start_locked(l, gone);
+    } else if (mode(l) == LVTT_PERIODIC && l->expires_ns) {
+        next_period_locked(l);              /* unmasked, perhaps, or another vector */
     }
     spin_unlock(&l->lock);
 }

@@ -17,7 +17,6 @@ static u64 host_mask;               /* 0: no XSAVE */
 static size_t area_size = XSTATE_LEGACY;
 
 u64 xstate_host_mask(void) { return host_mask ? host_mask : 3; }
-size_t xstate_area_size(void) { return area_size; }
 
 u64 xstate_switched(u64 cpu_mask)
 {
@@ -26,24 +25,23 @@ u64 xstate_switched(u64 cpu_mask)
     return avx512 ? m : m & ~0xe0ULL;
 }
 
-#ifdef HOSTED
-void xstate_boot(void) {}
-void xstate_boot_ap(void) {}
-void xstate_load(struct hvm_vcpu *h) { h->xstate_live = true; }
-void xstate_save(struct hvm_vcpu *h) { h->xstate_live = false; }
-void xstate_sync_xcr0(struct hvm_vcpu *h) {}
-#else
 void xstate_boot_ap(void)
 {
     if (!host_mask) return;
     write_cr4(read_cr4() | CR4_OSXSAVE);
     host_cr4 |= CR4_OSXSAVE;
     xsetbv(0, host_mask);
+    /* A guest may execute XSAVES and XRSTORS although CPUID hides them: there is no intercept, and what XSS enables is
+     * not switched (I-9). Zero after reset, but not after any system that ran before. */
+    if (cpu_has(FEAT_XSAVES)) wrmsr(MSR_XSS, 0);
 }
+
+static bool pointers_stay;
 
 void xstate_boot(void)
 {
     u32 r[4];
+    pointers_stay = host.vendor != VENDOR_INTEL && !cpu_has(FEAT_XSAVEERPTR);
     if (!cpu_has(FEAT_XSAVE)) {
         printk(LOG_INFO, "xstate: no XSAVE, switching x87 and SSE with FXSAVE\n");
         return;
@@ -56,17 +54,16 @@ void xstate_boot(void)
     printk(LOG_INFO, "xstate: components %#lx, %lu bytes per vCPU, switched eagerly\n", host_mask, area_size);
 }
 
-/* The area may come from a save record, and XRSTOR faults on reserved bits: false, and the caller starts afresh. */
+/*
+ * AMD processors before Zen restore the x87 pointers to the last instruction and operand only if an exception is
+ * pending: those of the vCPU before would stay in the registers, for anyone to read (XSA-52, CVE-2006-1056; APM 2,
+ * 11.5.4). A load of our own sets them, where the CPU does not say that it restores them (CPUID 8000_0008 EBX[2]).
+ * The area may come from a save record, and XRSTOR faults on reserved bits: false, and the caller starts afresh.
+ */
 static bool try_restore(const void *area)
 {
-    int err = -1;
-    if (host_mask)
-        __asm__ volatile("1: xrstor64 (%1)\n\txorl %0, %0\n2:\n" EXTABLE("1b", "2b") : "+r"(err)
-                         : "r"(area), "a"((u32)host_mask), "d"((u32)(host_mask >> 32)) : "memory");
-    else
-        __asm__ volatile("1: fxrstor64 (%1)\n\txorl %0, %0\n2:\n" EXTABLE("1b", "2b") : "+r"(err)
-                         : "r"(area) : "memory");
-    return err == 0;
+    if (unlikely(pointers_stay)) clear_x87_pointers();
+    return !(host_mask ? xrstor64_safe(area, host_mask) : fxrstor64_safe(area));
 }
 
 void xstate_load(struct hvm_vcpu *h)
@@ -94,14 +91,12 @@ void xstate_save(struct hvm_vcpu *h)
     if (host_mask) {
         xstate_sync_xcr0(h);
         if (h->xcr0 != host_mask) xsetbv(0, host_mask);
-        __asm__ volatile("xsave64 (%0)" :: "r"(h->xstate), "a"((u32)host_mask), "d"((u32)(host_mask >> 32))
-                         : "memory");
+        xsave64(h->xstate, host_mask);
     } else {
-        __asm__ volatile("fxsave64 (%0)" :: "r"(h->xstate) : "memory");
+        fxsave64(h->xstate);
     }
     h->xstate_live = false;
 }
-#endif
 
 void xstate_reset(void *area)
 {
@@ -130,9 +125,7 @@ int hvm_set_xcr0(struct vcpu *v, u64 val)
     struct hvm_vcpu *h = v->hvm;
     if (!hvm_xcr0_valid(v, val)) return -EINVAL;
     h->xcr0 = val;
-#ifndef HOSTED
     if (h->xstate_live && host_mask) xsetbv(0, val);
-#endif
     return 0;
 }
 

@@ -36,7 +36,7 @@ static void take_back(struct iommu_domain *t, struct reserved *r)
     for (u64 k = 0; k < r->end - r->start; k++) {
         if (!bit_test(r->own, (unsigned)k)) continue;
         bit_clear(r->own, (unsigned)k);
-        if (table_unmap(t, r->start + k)) t->stale = true;
+        if (table_unmap(t, r->start + k)) write_once(&t->stale, STALE_YES);
     }
 }
 
@@ -94,6 +94,25 @@ void reserved_free(struct iommu_domain *t)
     while (t->reserved) forget(t, t->reserved);
 }
 
+/* Copy record n; false: there are not so many. */
+static bool record(struct iommu_domain *t, unsigned n, struct reserved *out)
+{
+    spin_lock(&t->lock);
+    const struct reserved *r = t->reserved;
+    while (r && n--) r = r->next;
+    if (r) memcpy(out, r, sizeof(*r));
+    spin_unlock(&t->lock);
+    return r;
+}
+
+void reserved_dump(struct iommu_domain *t)
+{
+    struct reserved r;
+    for (unsigned n = 0; record(t, n, &r); n++)
+        printk(LOG_ERR, "  reserved %#lx-%#lx, %s, users %u\n", r.start << PAGE_SHIFT, r.end << PAGE_SHIFT,
+               r.write ? "read and write" : "read only", r.users);
+}
+
 int reserved_check(struct iommu_domain *t, u64 dfn, u64 mfn, u64 n, bool write)
 {
     return overlapping(t, dfn, dfn + n) && (dfn != mfn || !write) ? -EBUSY : 0;
@@ -110,5 +129,9 @@ bool reserved_keeps(struct iommu_domain *t, u64 dfn)
     struct reserved *r = containing(t, dfn);
     if (!r) return false;
     bit_set(r->own, (unsigned)(dfn - r->start));
+    /* Who goes could write; the table is there, so this needs no memory. */
+    if (!r->write && !table_map(t, dfn, dfn, 0, false)) write_once(&t->stale, STALE_YES);
     return true;
 }
+
+bool reserved_within(struct iommu_domain *t, u64 dfn, u64 n) { return overlapping(t, dfn, dfn + n); }

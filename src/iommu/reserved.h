@@ -14,17 +14,22 @@
  * 0; -EINVAL: empty; -EADDRINUSE: overlaps a range with other bounds or rights; -EBUSY: an address has another use;
  * -ENOMEM. After an error everything is as before. */
 int reserved_map(struct iommu_domain *t, u64 start, u64 end, bool write) __must_check;
-/* One user less; the last one takes the mappings with it. -ENOENT: no such range. */
+/* One user less; the last one takes the mappings with it. -ENOENT: no such range. Nobody calls it yet: dom0 keeps its
+ * devices; it waits for passing them through, with its tests. */
 int reserved_unmap(struct iommu_domain *t, u64 start, u64 end) __must_check;
 /* Forget all records (end of the domain: its tables go as a whole). */
 void reserved_free(struct iommu_domain *t);
+/* Print the records (debug key 'V'). Takes the lock of t. */
+void reserved_dump(struct iommu_domain *t);
 
 /* For iommu_map(): may [dfn, dfn + n) get frames from mfn on? Only one to one and writable, else -EBUSY. */
 int reserved_check(struct iommu_domain *t, u64 dfn, u64 mfn, u64 n, bool write) __must_check;
 /* It got them: pages of a range that are mapped by somebody else too stay when the range goes. */
 void reserved_shared(struct iommu_domain *t, u64 dfn, u64 n);
-/* For iommu_unmap(): true if dfn has to stay mapped. It then belongs to its range. */
+/* For iommu_unmap(): true if dfn has to stay mapped. It then belongs to its range, with the range's rights. */
 bool reserved_keeps(struct iommu_domain *t, u64 dfn);
+/* Does a range reach into [dfn, dfn + n)? Then frames are removed one by one. */
+bool reserved_within(struct iommu_domain *t, u64 dfn, u64 n);
 
 /* ---- the options ---- */
 /* Ranges of the command line, in the reference's syntax: pages in hexadecimal, bounds inclusive,

@@ -6,14 +6,19 @@
  * gets its EOI (which clears the remote IRR), and gsi_eoi() unmasks once the handler, or the guest behind it, is
  * done. If the line is still up it fires again. So the local APIC never has an interrupt in service that depends
  * on a guest, gsi_eoi() works from any CPU, and a guest that never finishes only blocks its own device (I-19).
+ *
+ * Remapped interrupts (irq/remap.h): an entry names the vector in any case, and its IO-APIC is allowed to raise it
+ * before the entry names it. That the message was level-triggered may get lost on its way through the IOMMU, and then
+ * no EOI comes back: the pin's remote IRR is cleared here.
  */
 #include "cpu/internal.h"
 #include "cpu/lapic.h"
 #include "irq/internal.h"
+#include "irq/remap.h"
 #include "mm/mm.h"
 #include "sync/sync.h"
 
-struct ioapic_info ioapics[8];
+struct ioapic_info ioapics[MAX_IOAPICS];
 unsigned nr_ioapics;
 struct irq_override irq_overrides[16];
 unsigned nr_irq_overrides;
@@ -23,7 +28,7 @@ unsigned nr_irq_overrides;
 #define RTE_REMOTE_IRR (1u << 14)
 #define RTE_LOW (1u << 13)
 #define RTE_MASKED (1u << 16)
-enum { IOREGSEL = 0x00, IOWIN = 0x10, REG_VERSION = 1, REG_RTE = 0x10 };
+enum { IOREGSEL = 0x00, IOWIN = 0x10, EOI = 0x40, REG_VERSION = 1, REG_RTE = 0x10 };
 
 static struct spinlock lock = SPINLOCK(RANK_IRQ);
 static volatile u8 *window[ARRAY_SIZE(ioapics)];
@@ -60,20 +65,48 @@ static bool find(unsigned gsi, unsigned *io, unsigned *pin)
     return false;
 }
 
-/* Bring the pin's redirection entry in line with gsis[gsi]. */
+static u32 low_word(const struct gsi *g)
+{
+    return g->vector | (g->level ? RTE_LEVEL : 0) | (g->low ? RTE_LOW : 0) |
+           (g->masked || g->in_service ? RTE_MASKED : 0);
+}
+
+/* Bring the pin's mask bit in line with gsis[gsi]. */
+static void update_mask_locked(unsigned gsi)
+{
+    unsigned io, pin;
+    if (find(gsi, &io, &pin))
+        wr(io, REG_RTE + pin * 2, low_word(&gsis[gsi]));
+}
+
+/* Bring the pin's whole redirection entry in line with gsis[gsi]. */
 static void update_locked(unsigned gsi)
 {
     struct gsi *g = &gsis[gsi];
     unsigned io, pin;
     if (!find(gsi, &io, &pin))
         return;
-    u32 low = g->vector | (g->level ? RTE_LEVEL : 0) | (g->low ? RTE_LOW : 0);
-    wr(io, REG_RTE + pin * 2, low | RTE_MASKED);
+    wr(io, REG_RTE + pin * 2, low_word(g) | RTE_MASKED);
     if (!g->vector)
         return;
     wr(io, REG_RTE + pin * 2 + 1, g->apic_id << 24);
     if (!g->masked && !g->in_service)
-        wr(io, REG_RTE + pin * 2, low);
+        wr(io, REG_RTE + pin * 2, low_word(g));
+}
+
+/* Clear the remote IRR of a level-triggered pin that is masked. */
+static void pin_eoi_locked(unsigned gsi)
+{
+    unsigned io, pin;
+    if (!find(gsi, &io, &pin))
+        return;
+    if (ioapics[io].version >= 0x20) {
+        mmio_write32(window[io] + EOI, gsis[gsi].vector);
+        return;
+    }
+    /* No EOI register: a pin that becomes edge-triggered forgets it. */
+    wr(io, REG_RTE + pin * 2, low_word(&gsis[gsi]) & ~RTE_LEVEL);
+    wr(io, REG_RTE + pin * 2, low_word(&gsis[gsi]));
 }
 
 void ioapic_init(void)
@@ -128,14 +161,35 @@ int gsi_setup(unsigned gsi, unsigned vector, bool level, bool active_low, unsign
         spin_unlock(&lock);
         return -EBUSY;
     }
-    if (g->vector)
-        vector_gsi[g->vector] = 0;
+    int rc = remap_allow(ioapics[io].requester, vector, cpus[cpu]->apic_id);
+    if (rc) {
+        spin_unlock(&lock);
+        return rc;
+    }
+    unsigned old = g->vector;
+    if (old)
+        vector_gsi[old] = 0;
     vector_gsi[vector] = (s16)(gsi + 1);
     *g = (struct gsi){ .vector = (u8)vector, .level = level, .low = active_low, .masked = true,
                        .apic_id = cpus[cpu]->apic_id };
     update_locked(gsi);
+    if (old && old != vector)
+        remap_forbid(ioapics[io].requester, old);
     spin_unlock(&lock);
     return 0;
+}
+
+int ioapic_remap(void)
+{
+    int rc = 0;
+    spin_lock(&lock);
+    for (unsigned gsi = 0; gsi < MAX_GSI && !rc; gsi++) {
+        unsigned io, pin;
+        if (gsis[gsi].vector && find(gsi, &io, &pin))
+            rc = remap_allow(ioapics[io].requester, gsis[gsi].vector, gsis[gsi].apic_id);
+    }
+    spin_unlock(&lock);
+    return rc;
 }
 
 void gsi_mask(unsigned gsi, bool masked)
@@ -145,7 +199,7 @@ void gsi_mask(unsigned gsi, bool masked)
     spin_lock(&lock);
     if (gsis[gsi].vector && gsis[gsi].masked != masked) {
         gsis[gsi].masked = masked;
-        update_locked(gsi);
+        update_mask_locked(gsi);
     }
     spin_unlock(&lock);
 }
@@ -157,7 +211,7 @@ void gsi_eoi(unsigned gsi)
     spin_lock(&lock);
     if (gsis[gsi].in_service) {
         gsis[gsi].in_service = false;
-        update_locked(gsi);
+        update_mask_locked(gsi);
     }
     spin_unlock(&lock);
 }
@@ -170,7 +224,9 @@ void ioapic_ack_level(unsigned vector)
     int gsi = vector_gsi[vector] - 1;
     if (gsi >= 0 && gsis[gsi].level && !gsis[gsi].in_service) {
         gsis[gsi].in_service = true;
-        update_locked((unsigned)gsi);
+        update_mask_locked((unsigned)gsi);
+        if (remap_on)
+            pin_eoi_locked((unsigned)gsi);
     }
     spin_unlock(&lock);
 }
@@ -179,10 +235,13 @@ void ioapic_forget_vector(unsigned vector)
 {
     spin_lock(&lock);
     int gsi = vector_gsi[vector] - 1;
+    unsigned io, pin;
     if (gsi >= 0) {
         gsis[gsi] = (struct gsi){ .masked = true };
         update_locked((unsigned)gsi);
         vector_gsi[vector] = 0;
+        if (find((unsigned)gsi, &io, &pin))
+            remap_forbid(ioapics[io].requester, vector);
     }
     spin_unlock(&lock);
 }

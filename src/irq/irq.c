@@ -7,6 +7,7 @@
 #include "cpu/lapic.h"
 #include "debug/console.h"
 #include "irq/internal.h"
+#include "irq/remap.h"
 #include "sync/sync.h"
 
 static struct spinlock vec_lock = SPINLOCK(RANK_IRQ);
@@ -103,14 +104,19 @@ void irq_vector_eoi_gsi(unsigned vector)
         gsi_eoi((unsigned)gsi);
 }
 
-u64 irq_count(unsigned vector) { return counts[vector & 255]; }
-
-void msi_compose(unsigned vector, unsigned cpu, u64 *addr, u32 *data)
+int msi_route(u16 requester, unsigned vector, unsigned cpu, u64 *addr, u32 *data)
 {
+    u32 apic_id = cpus[cpu]->apic_id;
+    int rc = remap_allow(requester, vector, apic_id);
+    if (rc)
+        return rc;
     /* Physical destination, no redirection hint; edge, fixed (SDM vol. 3, 11.11). */
-    *addr = 0xfee00000ULL | (u64)(cpus[cpu]->apic_id & 0xff) << 12;
+    *addr = 0xfee00000ULL | (u64)(apic_id & 0xff) << 12;
     *data = vector & 0xff;
+    return 0;
 }
+
+void msi_unroute(u16 requester, unsigned vector) { remap_forbid(requester, vector); }
 
 /* Both 8259s: move their vectors away from the exceptions, then mask every line for good. */
 static void pic_disable(void)
@@ -139,14 +145,19 @@ void irq_init(void)
 void irq_dump(void)
 {
     static const struct { u8 vector; const char *name; } fixed[] = {
-        { VEC_SERIAL, "serial" }, { VEC_KICK, "kick" }, { VEC_CALL, "call" }, { VEC_IOMMU, "IOMMU" },
+        { VEC_SERIAL, "serial" }, { VEC_KICK, "kick" }, { VEC_CALL, "call" },
         { VEC_TIMER, "timer" }, { VEC_ERROR, "APIC error" }, { VEC_SPURIOUS, "spurious" },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++)
         printk(LOG_WARN, "vector 0x%02x: %12lu  %s\n", fixed[i].vector, counts[fixed[i].vector], fixed[i].name);
-    for (unsigned v = VEC_DYNAMIC_FIRST; v <= VEC_DYNAMIC_LAST; v++)
-        if (handlers[v].fn)
+    for (unsigned v = VEC_DYNAMIC_FIRST; v < ARRAY_SIZE(handlers); v++) {
+        bool device = v <= VEC_DYNAMIC_LAST && handlers[v].fn;
+        if (device)
             printk(LOG_WARN, "vector 0x%02x: %12lu  device, GSI %d\n", v, counts[v], ioapic_vector_gsi(v));
+        else if (counts[v] && !handlers[v].fn && v < VEC_ERROR)
+            printk(LOG_WARN, "vector 0x%02x: %12lu  no handler now\n", v, counts[v]);
+    }
+    printk(LOG_WARN, "Interrupts of devices are %sremapped\n", remap_on ? "" : "not ");
     ioapic_dump();
 }
 DEBUG_KEY(irq, 'i', "interrupts: vectors, counts, IO-APIC pins", irq_dump);

@@ -9,7 +9,6 @@ enum {
     VEC_SERIAL = 0xe8,
     VEC_KICK = 0xf0,        /* empty handler: only forces an exit from guest mode */
     VEC_CALL = 0xf1,        /* run smp_call functions */
-    VEC_IOMMU = 0xf2,
     VEC_TIMER = 0xf8,
     VEC_ERROR = 0xfe, VEC_SPURIOUS = 0xff,
 };
@@ -29,12 +28,10 @@ void smp_call_all(void (*fn)(void *), void *arg);
 int irq_vector_alloc(irq_fn fn, void *arg) __must_check;
 void irq_vector_free(unsigned vector);
 
-/* Handler of one of the fixed system vectors above (VEC_SERIAL, VEC_IOMMU, ...). */
+/* Handler of one of the fixed system vectors above (VEC_SERIAL, VEC_CALL, ...). */
 void irq_set_handler(unsigned vector, irq_fn fn, void *arg);
 /* gsi_eoi() for the GSI that is routed to this vector, if any. */
 void irq_vector_eoi_gsi(unsigned vector);
-/* How often the vector fired on all CPUs. */
-u64 irq_count(unsigned vector);
 /* BSP, after hostmap, RAM and ACPI: 8259s off, vectors, LAPIC, IO-APICs all masked. */
 void irq_init(void);
 /* From the entry stub: acknowledge and run the handler. */
@@ -52,12 +49,16 @@ void gsi_mask(unsigned gsi, bool masked);
 /* Finish a level interrupt that was acknowledged at the LAPIC but kept masked by the IO-APIC's remote IRR:
  * handlers of level GSIs leave the LAPIC EOI to this call (from any CPU: done by directed re-arm). */
 void gsi_eoi(unsigned gsi);
-/* MSI message that delivers `vector` to `cpu`. */
-void msi_compose(unsigned vector, unsigned cpu, u64 *addr, u32 *data);
+/* Let the PCI function `requester` raise `vector` at `cpu`, and tell the message that does it. 0, or why the IOMMU's
+ * tables have no place for it, as remap_allow(); nothing has changed then. */
+int msi_route(u16 requester, unsigned vector, unsigned cpu, u64 *addr, u32 *data) __must_check;
+/* The function cannot raise it any more when this returns. Before irq_vector_free(). */
+void msi_unroute(u16 requester, unsigned vector);
 
-/* One physical IO-APIC as found in the MADT. */
-struct ioapic_info { u8 id; u8 nr_pins; u8 version; u32 gsi_base; u64 paddr; };
-extern struct ioapic_info ioapics[8];
+/* One physical IO-APIC as found in the MADT. requester: its id for the IOMMU, known if interrupts are remapped. */
+struct ioapic_info { u8 id; u8 nr_pins; u8 version; u16 requester; u32 gsi_base; u64 paddr; };
+#define MAX_IOAPICS 32              /* servers have one in the chipset and one per root complex: 9 on two-socket EPYC */
+extern struct ioapic_info ioapics[MAX_IOAPICS];
 extern unsigned nr_ioapics;
 /* Interrupt source overrides from the MADT (ISA irq -> GSI). */
 struct irq_override { u8 bus_irq; u16 flags; u32 gsi; };

@@ -46,9 +46,15 @@ static inline unsigned ffs64(u64 x) { return (unsigned)__builtin_ctzll(x); }   /
 static inline unsigned fls64(u64 x) { return 63u - (unsigned)__builtin_clzll(x); }   /* x != 0 */
 
 /* Index masking after a bounds check (Spectre v1): idx if idx < limit, else 0, without a branch. */
+#ifdef HOSTED
+void index_masked(u64 idx, u64 limit);  /* tests look for places that forgot it */
+#else
+static inline void index_masked(u64 idx, u64 limit) { (void)idx; (void)limit; }
+#endif
 static inline u64 index_nospec(u64 idx, u64 limit)
 {
     u64 mask;
+    index_masked(idx, limit);
     __asm__("cmp %2, %1; sbb %0, %0" : "=r"(mask) : "r"(idx), "r"(limit) : "cc");
     return idx & mask;
 }

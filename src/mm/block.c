@@ -109,16 +109,6 @@ static u64 *free_counter(const struct block *b)
     return b->flags & BF_KEEP ? &ram.kept : b->owner == OWN_HEAP ? &ram.heap_free : &ram.free;
 }
 
-static void drop_gfns(struct block *b)
-{
-    u64 *g = b->gfns;
-
-    b->gfns = NULL;
-    b->flags &= (u8)~(BF_GFN | BF_GFN_LOST);
-    if (g)
-        heap_free_locked(g, 0);
-}
-
 static void drop_pages(struct block *b)
 {
     if (!b->pages)
@@ -135,7 +125,6 @@ static void drop_pages(struct block *b)
 /* All pages are free: forget whose it was. May free heap pages, even of b itself when it hosts its own array. */
 static void block_became_free(struct block *b)
 {
-    drop_gfns(b);
     *free_counter(b) -= BLOCK_PAGES;
     b->owner = OWN_NONE;
     b->flags &= (u8)~BF_CLEAN;
@@ -180,16 +169,11 @@ void block_keep(struct block *b)
     block_relist(b);
 }
 
-/* Only the array's own page (and that of the gfns) is left in a block that hosts them itself? */
+/* Only the array's own page is left in a block that hosts it itself? */
 static bool only_self_hosted(const struct block *b)
 {
-    unsigned own = 0;
-
-    if (b->pages && block_of(virt_to_mfn(b->pages)) == b)
-        own++;
-    if (b->gfns && block_of(virt_to_mfn(b->gfns)) == b)
-        own++;
-    return own && b->nr_free + own == BLOCK_PAGES && !b->nr_refd && !b->nr_zombie;
+    bool hosts = b->pages && block_of(virt_to_mfn(b->pages)) == b;
+    return hosts && b->nr_free + 1 == BLOCK_PAGES && !b->nr_refd && !b->nr_zombie;
 }
 
 void block_free_page(struct block *b, unsigned i)
@@ -208,8 +192,7 @@ void block_free_page(struct block *b, unsigned i)
         drop_pages(b);              /* hosted elsewhere, if any */
         block_became_free(b);
     } else if (only_self_hosted(b)) {
-        /* Freeing these pages comes back here and ends in the branch above. */
-        drop_gfns(b);
+        /* Freeing it comes back here and ends in the branch above. */
         drop_pages(b);
     } else if (b->nr_free == 1) {
         block_relist(b);
@@ -233,18 +216,19 @@ void block_unpark(struct block *b)
     if (b->nr_free == BLOCK_PAGES) {
         drop_pages(b);
         block_became_free(b);
-    } else {
-        block_relist(b);
+        return;
     }
+    block_relist(b);
+    if (only_self_hosted(b)) drop_pages(b);
 }
 
 /* ---- page arrays ---- */
 
-bool block_make_pages(struct block *b)
+bool block_make_pages(struct block *b, u64 promised)
 {
     if (b->pages)
         return true;
-    struct page *p = heap_alloc_locked(0, false);
+    struct page *p = heap_alloc_locked(0, promised);
     if (!p)
         return false;
     /* The allocation may have come out of b itself. */
@@ -294,30 +278,4 @@ void block_busy(struct block *b)
         list_del(&b->idle);
         nr_idle--;
     }
-}
-
-void block_set_gfn(struct block *b, unsigned i, u64 gfn)
-{
-    if (b->gfns) {
-        b->gfns[i] = gfn;
-        return;
-    }
-    if (b->flags & BF_GFN_LOST)
-        return;
-    if (!(b->flags & BF_GFN)) {
-        b->flags |= BF_GFN;
-        b->gfn = gfn - i;
-        return;
-    }
-    if (b->gfn + i == gfn)
-        return;
-    u64 *g = heap_alloc_locked(0, false);
-    if (!g) {
-        b->flags |= BF_GFN_LOST;
-        return;
-    }
-    for (unsigned k = 0; k < BLOCK_PAGES; k++)
-        g[k] = b->gfn + k;
-    g[i] = gfn;
-    b->gfns = g;
 }

@@ -9,10 +9,9 @@
  * anything in it differs; arrays without references stay cached for a while (mapping and unmapping page after page
  * of one block must not make and drop an array each time) and are then dropped.
  *
- * References that last only for one access are counted for the whole block (`anon`) as long as it has no array.
- * Pages given up while anon != 0 are parked: marked free, but not handed out until anon is 0 again. page_put()
- * takes from the page's own count first, then from anon: a page's own share of anon plus its own count is what it
- * had in gets minus puts, so the sum never goes wrong, and being parked too long is the worst that can happen.
+ * References that last only for one access are counted for the whole block (`anon`) and need no array. Pages given up
+ * while anon != 0 are parked: marked free, but not handed out until anon is 0 again. The two kinds are never mixed: a
+ * long-lived reference that ended in anon would no longer keep its owner's destruction waiting.
  *
  * Everything here is protected by ram_lock, also the heap's page level: array pages come from the heap.
  */
@@ -41,16 +40,12 @@ STATIC_ASSERT(sizeof(struct page) * BLOCK_PAGES == 4096);
 enum {
     BF_CLEAN = 1,                   /* wholly free and zero-filled */
     BF_KEEP = 2,                    /* free pages are kept for dom0 (no IOMMU) */
-    BF_GFN = 4,                     /* gfn is valid */
-    BF_GFN_LOST = 8,                /* gfns differ and there was no memory to write them down */
-    BF_PARTIAL = 16, BF_HEAPLIST = 32, BF_FREELIST = 64,        /* on which list `node` is */
+    BF_PARTIAL = 4, BF_HEAPLIST = 8, BF_FREELIST = 16,          /* on which list `node` is */
 };
 struct block {
     struct list node;
     struct list idle;               /* arrays without references */
     struct page *pages;
-    u64 *gfns;                      /* only if gfns do not follow gfn + i */
-    u64 gfn;                        /* of page 0 */
     u32 anon;
     u16 owner;
     u8 flags;
@@ -115,8 +110,8 @@ void block_free_page(struct block *b, unsigned i);
 void block_take(struct block *b, unsigned owner, bool all);
 /* A block whose pages are all used by one owner without references or array becomes free. */
 void block_free(struct block *b);
-/* Give b an array; false if no memory. */
-bool block_make_pages(struct block *b) __must_check;
+/* Give b an array; false if no memory. `promised`: see heap_alloc_locked(). */
+bool block_make_pages(struct block *b, u64 promised) __must_check;
 /* Parked pages may go now: anon became 0. */
 void block_unpark(struct block *b);
 /* The array has no references left: cache it, drop the oldest ones. */
@@ -129,11 +124,11 @@ void block_keep(struct block *b);
 int block_find_run(const u64 *free, unsigned order);
 /* Put b onto the list where it belongs after nr_free or flags changed. */
 void block_relist(struct block *b);
-void block_set_gfn(struct block *b, unsigned i, u64 gfn);
 
 /* ---- heap.c ---- */
-/* ram_lock held; not cleared. committed: a commitment is being used up. NULL if out of memory. */
-void *heap_alloc_locked(unsigned order, bool committed);
+/* ram_lock held; not cleared. Of the memory that is promised to claims and commitments it may use `promised` pages: what
+ * was promised to who asks. NULL if out of memory. */
+void *heap_alloc_locked(unsigned order, u64 promised);
 void heap_free_locked(void *p, unsigned order);
 void slab_init(void);
 /* One zeroed page out of a commitment / back into it. */
@@ -149,12 +144,11 @@ struct domain *slot_domain(unsigned slot);
 void slots_reset(void);
 
 /* ---- page.c ---- */
-/* Short reference for one access: m is mapped in a p2m right now and belongs to a domain. 0, -EINVAL, -EBUSY. */
+/* Short reference for one access: m is mapped in a p2m right now and belongs to a domain. 0, -EINVAL, -EBUSY.
+ * page_put_short() drops it. */
 int page_get_short(mfn_t m) __must_check;
 /* Reference on a hypervisor page that gets mapped into a guest; reserved pages (image) need none: 0. -ENOMEM. */
 int page_get_heap(mfn_t m) __must_check;
-/* Record the guest frame of 2^order owned frames. */
-void page_set_gfn(mfn_t m, unsigned order, gfn_t g);
 
 /* The hosted build may let an allocation, or a piece of a copy from or to a guest, fail here. */
 #ifdef HOSTED

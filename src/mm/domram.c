@@ -22,7 +22,7 @@ unsigned slot_get(struct domain *d, u64 n)
         for (s = 1; s < MAX_SLOTS; s++) {
             struct ram_slot **page = &slot_page[s / SLOTS_PER_PAGE];
             if (!*page) {
-                *page = heap_alloc_locked(0, false);
+                *page = heap_alloc_locked(0, d->outstanding);
                 if (!*page)
                     return 0;
                 clear_pages(*page, 1);
@@ -53,7 +53,7 @@ void slot_put(unsigned slot, u64 n)
 /* ---- allocation ---- */
 
 /* May d have n more pages out of free memory? (XSA-385: subtraction form, 64 bits.) */
-static bool may_alloc(const struct domain *d, u64 n, u64 available)
+static bool may_alloc(const struct domain *d, u64 n)
 {
     u64 reserved = ram.claimed - d->outstanding + ram_backing();
 
@@ -61,7 +61,7 @@ static bool may_alloc(const struct domain *d, u64 n, u64 available)
         return false;
     if (d->tot_pages > d->max_pages || n > d->max_pages - d->tot_pages)
         return false;
-    return available >= reserved && available - reserved >= n;
+    return ram.free >= reserved && ram.free - reserved >= n;
 }
 
 static void count_alloc(struct domain *d, u64 n)
@@ -83,7 +83,7 @@ static struct block *find_gig(void)
 }
 
 /* Slot of d if it may have n more pages; 0 if not. May use memory for the slot table, so look for blocks later. */
-static unsigned admit(struct domain *d, u64 n) { return may_alloc(d, n, ram.free) ? slot_get(d, n) : 0; }
+static unsigned admit(struct domain *d, u64 n) { return may_alloc(d, n) ? slot_get(d, n) : 0; }
 
 static mfn_t alloc_1g(struct domain *d)
 {
@@ -131,9 +131,10 @@ static mfn_t alloc_2m(struct domain *d)
     return block_mfn(b, 0);
 }
 
-/* A block with a free page for owner `slot`: one that it has pages in already, else a whole new one, else any other
- * partly used one (whose array tells the owners apart). NULL if there is none or no memory for the array. */
-static struct block *find_block_for_page(unsigned slot)
+/* A block with a free page for d, owner `slot`: one that it has pages in already, else a whole new one, else any other
+ * partly used one (whose array tells the owners apart; a claim pays for it). NULL if there is none or no memory for the
+ * array. */
+static struct block *find_block_for_page(const struct domain *d, unsigned slot)
 {
     struct list *l, *next;
     unsigned tries = 8;
@@ -153,7 +154,7 @@ static struct block *find_block_for_page(unsigned slot)
     tries = 64;
     list_for_each_safe(l, next, &partial_blocks) {
         struct block *b = list_entry(l, struct block, node);
-        if (b->owner == slot || (block_make_pages(b) && b->nr_free))
+        if (b->owner == slot || (block_make_pages(b, d->outstanding) && b->nr_free))
             return b;
         if (!--tries)
             break;
@@ -165,7 +166,9 @@ static mfn_t alloc_4k(struct domain *d)
 {
     spin_lock(&ram_lock);
     unsigned slot = admit(d, 1);
-    struct block *b = slot ? find_block_for_page(slot) : NULL;
+    struct block *b = slot ? find_block_for_page(d, slot) : NULL;
+    if (b && b->pages && !may_alloc(d, 1))
+        b = NULL;                       /* asked again: the array may have cost a page */
     if (!b) {
         if (slot)
             slot_put(slot, 1);
@@ -192,14 +195,15 @@ mfn_t dom_ram_alloc(struct domain *d, unsigned order)
     }
 }
 
-bool dom_ram_prescrub(unsigned order)
+bool dom_ram_prescrub(const struct domain *d, unsigned order)
 {
     struct block *b, *dirty = NULL;
 
     if (order != ORDER_1G)
         return false;
     spin_lock(&ram_lock);
-    b = find_gig();
+    /* Not for nothing, and not out of what is promised to others, be it for a moment. */
+    b = may_alloc(d, 1UL << ORDER_1G) ? find_gig() : NULL;
     for (unsigned k = 0; b && k < BLOCK_PAGES && !dirty; k++)
         if (!(b[k].flags & BF_CLEAN))
             dirty = &b[k];
@@ -225,7 +229,7 @@ static bool prepare_take(struct domain *d, struct block *b, unsigned first, unsi
         return false;
     if (block_is_free(b))
         return true;
-    if (b->owner != slot && !block_make_pages(b))
+    if (b->owner != slot && !block_make_pages(b, 0))
         return false;
     for (unsigned i = first; i < last; i++)
         if (!page_is_free(b, i))
@@ -259,14 +263,12 @@ static bool take_range(struct domain *d, u64 s, u64 e, unsigned slot, bool act)
     return true;
 }
 
-bool dom_ram_take(struct domain *d, paddr_t start, paddr_t end)
+static bool take_locked(struct domain *d, u64 s, u64 e)
 {
-    u64 s = start >> PAGE_SHIFT, e = end >> PAGE_SHIFT;
     bool ok = false;
 
     if (s >= e || d->state != DOM_ALIVE)
         return false;
-    spin_lock(&ram_lock);
     unsigned slot = d->tot_pages <= d->max_pages && e - s <= d->max_pages - d->tot_pages ? slot_get(d, e - s) : 0;
     /* Twice: the first pass may have made an array in a page of the range. */
     if (slot && take_range(d, s, e, slot, false) && take_range(d, s, e, slot, false)) {
@@ -276,6 +278,23 @@ bool dom_ram_take(struct domain *d, paddr_t start, paddr_t end)
     } else if (slot) {
         slot_put(slot, e - s);
     }
+    return ok;
+}
+
+bool dom_ram_take(struct domain *d, paddr_t start, paddr_t end)
+{
+    spin_lock(&ram_lock);
+    bool ok = take_locked(d, start >> PAGE_SHIFT, end >> PAGE_SHIFT);
+    spin_unlock(&ram_lock);
+    return ok;
+}
+
+bool dom_ram_take_frame(struct domain *d, mfn_t m)
+{
+    const struct block *b = block_of(m);
+
+    spin_lock(&ram_lock);
+    bool ok = b && ((b->flags & BF_KEEP) || may_alloc(d, 1)) && take_locked(d, m.n, m.n + 1);
     spin_unlock(&ram_lock);
     return ok;
 }
@@ -309,12 +328,13 @@ static void free_owned_block(struct domain *d, struct block *b)
     slot_put(d->ram_slot, BLOCK_PAGES);
 }
 
-void dom_ram_free(struct domain *d, mfn_t m, unsigned order)
+unsigned dom_ram_free(struct domain *d, mfn_t m, unsigned order)
 {
     u64 n = 1ULL << order;
+    unsigned steps = 0;
 
     spin_lock(&ram_lock);
-    for (u64 k = 0; k < n; ) {
+    for (u64 k = 0; k < n; steps++) {
         struct block *b = block_of(MFN(m.n + k));
         if (dom0_keep_frames && d->is_hwdom)
             block_keep(b);
@@ -328,6 +348,7 @@ void dom_ram_free(struct domain *d, mfn_t m, unsigned order)
     }
     atomic_sub(&d->tot_pages, n);
     spin_unlock(&ram_lock);
+    return steps;
 }
 
 int dom_ram_claim(struct domain *d, u64 pages)
@@ -339,7 +360,7 @@ int dom_ram_claim(struct domain *d, u64 pages)
     if (pages == 0) {
         ram.claimed -= d->outstanding;
         d->outstanding = 0;
-    } else if (d->outstanding || pages <= d->tot_pages || pages > d->max_pages) {
+    } else if (d->state != DOM_ALIVE || d->outstanding || pages <= d->tot_pages || pages > d->max_pages) {
         rc = -EINVAL;
     } else if (others > free || pages - d->tot_pages > free - others) {
         rc = -ENOMEM;

@@ -9,24 +9,20 @@
 #include "mm/block.h"
 #include "mm/walk.h"
 
-static inline void copy_bytes(char *p, void *buf, size_t n, bool write)
+static inline void copy_bytes(struct guest_mem *p, void *buf, size_t n, bool write)
 {
-    if (write) {
-        hook_point(p);
-        memcpy(p, buf, n);
-    } else {
-        hook_read(p);
-        memcpy(buf, p, n);
-    }
-    barrier();
+    if (write)
+        guest_mem_write(p, buf, n);
+    else
+        guest_mem_read(buf, p, n);
 }
 
 /* One piece within a page; frame found, d's section open. */
 static void copy_piece(mfn_t m, unsigned off, void *buf, size_t n, bool write)
 {
-    char *p = frame_map(m);
+    struct guest_mem *p = guest_mem(m);
 
-    copy_bytes(p + off, buf, n, write);
+    copy_bytes(guest_mem_at(p, off), buf, n, write);
     frame_unmap(p);
 }
 
@@ -54,7 +50,7 @@ static inline bool copy_at(struct domain *d, const struct paging_state *ps, gva_
 {
     const struct domain *prev = p2m_enter(d);
     struct p2m_view w = { .d = d };
-    char *p = NULL;
+    struct guest_mem *p = NULL;
     gpa_t gpa;
     u32 pfec;
 
@@ -115,7 +111,7 @@ int guest_page_pin(struct domain *d, gfn_t g, struct guest_page *p)
         *p = (struct guest_page){ .mfn = INVALID_MFN };
         return rc == -ENOMEM ? -ENOMEM : -EINVAL;
     }
-    p->va = frame_map(p->mfn);
+    p->va = guest_mem(p->mfn);
     return 0;
 }
 
@@ -126,4 +122,39 @@ void guest_page_unpin(struct guest_page *p)
     frame_unmap(p->va);
     page_put(p->mfn);
     *p = (struct guest_page){ .mfn = INVALID_MFN };
+}
+
+/* ---- pinned structures ---- */
+const struct guest_area no_area = { .page = { { .mfn = INVALID_MFN }, { .mfn = INVALID_MFN } } };
+
+int guest_area_pin(struct domain *d, gva_t gva, size_t len, struct guest_area *a)
+{
+    *a = no_area;
+    if (gva & 7)
+        return -EINVAL;
+    a->off = gva & ~PAGE_MASK;
+    for (unsigned i = 0; i * PAGE_SIZE < a->off + len; i++) {
+        gpa_t gpa;
+        u32 pfec;
+        int rc = guest_walk(current_vcpu(), (gva & PAGE_MASK) + i * PAGE_SIZE, GW_WRITE, &gpa, &pfec);
+        if (!rc)
+            rc = guest_page_pin(d, GFN(gpa >> PAGE_SHIFT), &a->page[i]);
+        if (rc) {
+            guest_area_unpin(a);
+            return rc == -ENOMEM ? rc : -EFAULT;
+        }
+    }
+    return 0;
+}
+
+void guest_area_unpin(struct guest_area *a)
+{
+    guest_page_unpin(&a->page[0]);
+    guest_page_unpin(&a->page[1]);
+}
+
+struct guest_mem *guest_area_word(const struct guest_area *a, unsigned i)
+{
+    unsigned at = a->off + i * 8;
+    return guest_mem_at(a->page[at >= PAGE_SIZE].va, at & ~PAGE_MASK);
 }

@@ -25,7 +25,19 @@ enum { GW_WRITE = 1, GW_USER = 2, GW_FETCH = 4 };
 int guest_walk(struct vcpu *v, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec) __must_check;
 
 /* A guest page pinned and mapped for long (vcpu_info, runstate, control blocks): holds one reference. */
-struct guest_page { mfn_t mfn; void *va; };
+struct guest_page { mfn_t mfn; struct guest_mem *va; };
 /* 0, -EINVAL (not writable RAM of d), -ENOMEM. */
 int guest_page_pin(struct domain *d, gfn_t g, struct guest_page *p) __must_check;
 void guest_page_unpin(struct guest_page *p);
+
+/* A structure of a guest pinned for long by its linear address; it may lie across two pages. Unused: no_area. */
+struct guest_area { struct guest_page page[2]; unsigned off; };
+extern const struct guest_area no_area;
+/* Pin len <= PAGE_SIZE bytes at gva, an address of the current vCPU, which belongs to d. The address is translated
+ * now, because with page-table isolation the mapping is absent while a vCPU runs user code. 0, -EFAULT, -ENOMEM,
+ * -EINVAL: not aligned to 8 bytes. */
+int guest_area_pin(struct domain *d, gva_t gva, size_t len, struct guest_area *a) __must_check;
+void guest_area_unpin(struct guest_area *a);
+static inline bool guest_area_used(const struct guest_area *a) { return mfn_valid(a->page[0].mfn); }
+/* Its i-th u64, which crosses no page. */
+struct guest_mem *guest_area_word(const struct guest_area *a, unsigned i);

@@ -51,7 +51,25 @@ static void *alloc_from_list(struct list *head, unsigned order)
     return NULL;
 }
 
-/* Last resort: partly used blocks of domains. At most so many are looked at, for a bounded time (I-16). */
+/* Another block for the heap. */
+static void *alloc_from_new(unsigned order)
+{
+    struct block *b = list_entry(free_blocks.next, struct block, node);
+
+    block_take(b, OWN_HEAP, false);
+    return take_run(b, block_find_run(b->free, order), order);
+}
+
+/* One page of a free block, which stays open for domains: it costs a second page, for its array. */
+static void *alloc_shared(void)
+{
+    struct block *b = list_entry(free_blocks.next, struct block, node);
+
+    block_take(b, OWN_NONE, false);
+    return self_host(b) ? take_run(b, block_find_run(b->free, 0), 0) : NULL;
+}
+
+/* Partly used blocks of domains. At most so many are looked at, for a bounded time (I-16). */
 static void *alloc_from_partial(unsigned order)
 {
     struct list *l, *next;
@@ -70,26 +88,31 @@ static void *alloc_from_partial(unsigned order)
     return NULL;
 }
 
-void *heap_alloc_locked(unsigned order, bool committed)
+/* Is what is promised still covered when `taken` free pages are gone and `promised` pages of it were made good? */
+static bool covered(u64 taken, u64 heap_free, u64 promised)
+{
+    u64 backing = ram.committed > heap_free ? ram.committed - heap_free : 0;
+
+    return ram.claimed + backing + taken <= ram.free + promised;
+}
+
+/* A whole block only if nobody misses the pages of it that the heap does not need now: no domain can have them. */
+void *heap_alloc_locked(unsigned order, u64 promised)
 {
     u64 n = 1ULL << order;
+    void *p = NULL;
 
     if (fail_point())
         return NULL;
-    if (committed)
-        n = 0;                      /* its commitment pays for it */
-    if (ram.free + ram.heap_free < ram.committed + ram.claimed + n)
-        return NULL;
-    void *p = alloc_from_list(&heap_blocks, order);
-    if (!p && !list_empty(&free_blocks)) {
-        struct block *b = list_entry(free_blocks.next, struct block, node);
-        block_take(b, OWN_HEAP, false);
-        p = take_run(b, block_find_run(b->free, order), order);
-    }
-    if (!p)
+    if (ram.heap_free >= n && covered(0, ram.heap_free - n, promised))
+        p = alloc_from_list(&heap_blocks, order);
+    if (!p && !list_empty(&free_blocks) && covered(BLOCK_PAGES, ram.heap_free + BLOCK_PAGES - n, MIN(promised, n)))
+        p = alloc_from_new(order);
+    if (!p && covered(n + 1, ram.heap_free, promised)) {        /* 1: an array */
         p = alloc_from_partial(order);
-    if (p && committed)
-        ram.committed--;
+        if (!p && order == 0 && !list_empty(&free_blocks))
+            p = alloc_shared();
+    }
     return p;
 }
 
@@ -118,7 +141,7 @@ void *pages_alloc(unsigned order)
     if (order > ORDER_2M)
         return NULL;
     spin_lock(&ram_lock);
-    void *p = heap_alloc_locked(order, false);
+    void *p = heap_alloc_locked(order, 0);
     spin_unlock(&ram_lock);
     if (p)
         clear_pages(p, 1UL << order);
@@ -135,7 +158,9 @@ void pages_free(void *p, unsigned order)
 void *page_alloc_committed(void)
 {
     spin_lock(&ram_lock);
-    void *p = heap_alloc_locked(0, true);
+    void *p = heap_alloc_locked(0, ~0ULL >> 1);     /* not refused for a page that arrays took of what is promised */
+    if (p)
+        ram.committed--;
     spin_unlock(&ram_lock);
     if (p)
         clear_pages(p, 1);
@@ -176,6 +201,7 @@ void ram_uncommit(u64 pages)
 void clear_pages(void *p, size_t n)
 {
     UNPOISON(p, n * PAGE_SIZE);
+    frames_mapped(p, n);
     memset(p, 0, n * PAGE_SIZE);
 }
 #else

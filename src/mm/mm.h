@@ -16,7 +16,19 @@ struct boot_info;
 /* ---- frame map: the only way to reach a frame's bytes. The bare machine has a window onto all RAM, so this
  * is arithmetic; callers must still pair map with unmap (design rule 14). ---- */
 extern char *frame_window;          /* virtual address of physical 0 */
-static inline void *frame_map(mfn_t m) { return frame_window + (m.n << PAGE_SHIFT); }
+/* The hosted build may want to know which frames were used. */
+#ifdef HOSTED
+void frames_mapped(const void *p, size_t pages);
+#else
+static inline void frames_mapped(const void *p, size_t pages) { }
+#endif
+static inline void *frame_map(mfn_t m)
+{
+    void *p = frame_window + (m.n << PAGE_SHIFT);
+
+    frames_mapped(p, 1);
+    return p;
+}
 static inline void frame_unmap(const void *p) { (void)p; }
 /* Hypervisor-owned memory (heap) only. */
 static inline void *phys_to_virt(paddr_t p) { return frame_window + p; }
@@ -50,18 +62,21 @@ u64 heap_pages_used(void);          /* pages taken from RAM by the heap */
 mfn_t dom_ram_alloc(struct domain *d, unsigned order);
 /* dom0 at boot: take exactly the frames [start, end) (1:1 RAM); false if any of them is not free. */
 bool dom_ram_take(struct domain *d, paddr_t start, paddr_t end) __must_check;
+/* Later: the frame m if it is free, kept for d or not promised to others. */
+bool dom_ram_take_frame(struct domain *d, mfn_t m) __must_check;
 /* The owner gives the frame up (its guest mapping is gone and flushed). It returns to the free list now, or
- * when the last reference drops. Counts d->tot_pages. The frame must be owned by d. */
-void dom_ram_free(struct domain *d, mfn_t m, unsigned order);
+ * when the last reference drops. Counts d->tot_pages. The frame must be owned by d. Returns how many steps that took:
+ * blocks that went as a whole, pages of others. */
+unsigned dom_ram_free(struct domain *d, mfn_t m, unsigned order);
 
 /* Scrub a little ahead: true if another call is worth making before dom_ram_alloc(d, order), so that the allocation
  * itself is short (1 GiB extents; the caller looks for interrupts between calls). */
-bool dom_ram_prescrub(unsigned order);
+bool dom_ram_prescrub(const struct domain *d, unsigned order);
 /* Claim memory so that d may reach `pages` pages in total; 0 cancels. 0, -EINVAL (claim active, not above what d has,
- * above max_pages), -ENOMEM. */
+ * above max_pages; dying), -ENOMEM. */
 int dom_ram_claim(struct domain *d, u64 pages) __must_check;
 /* No-IOMMU mode (set at boot before dom0 gets RAM): frames that dom0 gives up stay reserved for it and come back
- * through dom_ram_take(). */
+ * through dom_ram_take_frame(). */
 extern bool dom0_keep_frames;
 
 /* ---- references (I-1): a frame in use by anything but its owner's own p2m mapping holds one ---- */
@@ -70,16 +85,17 @@ extern bool dom0_keep_frames;
 int page_get(struct domain *d, mfn_t m) __must_check;
 /* Drop one. The last drop of a given-up frame frees it. Never fails, never allocates. */
 void page_put(mfn_t m);
+/* Drop one that p2m_get_page() took. */
+void page_put_short(mfn_t m);
 /* The domain that owns the frame, or NULL (free, heap, not RAM, given up). No reference is taken on it. */
 struct domain *page_owner(mfn_t m);
 bool mfn_is_ram(mfn_t m);
-/* Guest frame recorded for an owned RAM frame, INVALID_GFN if none. */
-gfn_t page_gfn(mfn_t m);
 /* Frames of d that were given up but are still referenced (zombies). Destruction waits for 0. */
 u64 dom_ram_zombies(const struct domain *d);
 
 u64 ram_total_pages(void);
-u64 ram_free_pages(void);           /* free for domains, commitments subtracted */
+u64 ram_free_pages(void);           /* free for domains, commitments and claims subtracted */
+u64 ram_claimed_pages(void);        /* promised to domains that have not taken them yet */
 u64 ram_max_mfn(void);
 /* Commit n pages of future use (pools); false if not available. Uncommit gives back. */
 bool ram_commit(u64 pages) __must_check;

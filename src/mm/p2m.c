@@ -21,7 +21,7 @@ int p2m_create(struct domain *d)
         return -ENOMEM;
     }
     p->pool_committed = p->pool_floor;
-    p->root = p2m_table_alloc(p);
+    p->root = (struct live_entry *)p2m_table_alloc(p);
     if (!p->root) {
         ram_uncommit(p->pool_committed);
         kfree(p);
@@ -36,23 +36,34 @@ gfn_t p2m_max_gfn(const struct domain *d) { return GFN(read_once(&d->p2m->max_gf
 
 /* ---- destruction ---- */
 
-static void drop_leaf(struct domain *d, u64 e, unsigned level)
+static void spend(unsigned *budget, unsigned n) { *budget -= MIN(*budget, n); }
+
+/* Drop what leaf e holds. Where single pages of a block are described, each costs a step; so 1 GiB is given up block by
+ * block. False: not all of it yet. */
+static bool drop_leaf(struct domain *d, u64 e, unsigned level, unsigned *budget)
 {
+    unsigned order = MIN(level_order(level), (unsigned)ORDER_2M);
+    u64 n = 1ULL << level_order(level), *done = &d->p2m->dropped;
     enum p2m_type t = pte_type(e);
 
-    if (p2m_is_ram(t))
-        dom_ram_free(d, MFN(pte_mfn(e)), level_order(level));
-    else if (type_has_ref(t))
+    if (type_has_ref(t))
         page_put(MFN(pte_mfn(e)));
+    for (; p2m_is_ram(t) && *done < n; *done += 1ULL << order) {
+        if (!*budget)
+            return false;
+        spend(budget, dom_ram_free(d, MFN(pte_mfn(e) + *done), order));
+    }
+    *done = 0;
+    return true;
 }
 
 /* Empty a table that nobody uses any more; *budget leaves and tables at most. True: it is empty. */
-static bool tear_down(struct domain *d, u64 *table, unsigned level, u64 gfn, unsigned *budget)
+static bool tear_down(struct domain *d, struct live_entry *table, unsigned level, u64 gfn, unsigned *budget)
 {
     unsigned end = level == 4 ? gfn_index(d->p2m->max_walked, 4) + 1 : 512;
 
     for (unsigned i = 0; i < end; i++) {
-        u64 e = table[i], g = gfn | (u64)i << level_order(level);
+        u64 e = live_get(&table[i]), g = gfn | (u64)i << level_order(level);
         if (!(e & PTE_P))
             continue;
         if (!*budget)
@@ -60,18 +71,18 @@ static bool tear_down(struct domain *d, u64 *table, unsigned level, u64 gfn, uns
         if (pte_table(e, level)) {
             if (!tear_down(d, pte_down(e), level - 1, g, budget))
                 return false;
-            table[i] = 0;
+            live_write(&table[i], 0);
             p2m_table_free(d->p2m, pte_down(e));
         } else {
-            table[i] = 0;
             if (d->iommu) {         /* no device is attached any more: this only tidies up */
-                for (u64 k = 0; k < 1ULL << level_order(level); k++)
-                    iommu_unmap(d, GFN(g + k));
+                iommu_unmap_range(d, GFN(g), level_order(level));
                 iommu_flush(d);
             }
-            drop_leaf(d, e, level);
+            if (!drop_leaf(d, e, level, budget))
+                return false;
+            live_write(&table[i], 0);
         }
-        --*budget;
+        spend(budget, 1);
     }
     return true;
 }
@@ -145,18 +156,18 @@ static u64 leaf_of(const struct domain *d, u64 g, u64 *mask)
 
     if (unlikely(!p || read_once(&p->dead) || g >= P2M_GFN_END))
         return 0;
-    u64 e = read_once(&p->root[g >> 27]);
+    u64 e = live_read(&p->root[g >> 27]);
     if (unlikely(!(e & PTE_P)))
         return 0;
-    e = read_once(&pte_down(e)[g >> 18 & 511]);
+    e = live_read(&pte_down(e)[g >> 18 & 511]);
     *mask = (1UL << 18) - 1;
     if (!pte_table(e, 3))
         return e & PTE_P ? e : 0;
-    e = read_once(&pte_down(e)[g >> 9 & 511]);
+    e = live_read(&pte_down(e)[g >> 9 & 511]);
     *mask = (1UL << 9) - 1;
     if (!pte_table(e, 2))
         return e & PTE_P ? e : 0;
-    e = read_once(&pte_down(e)[g & 511]);
+    e = live_read(&pte_down(e)[g & 511]);
     *mask = 0;
     return e & PTE_P ? e : 0;
 }
@@ -202,7 +213,7 @@ mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write)
     return check_access(e, write) ? INVALID_MFN : MFN(pte_mfn(e));
 }
 
-void *p2m_view_find(struct p2m_view *w, gpa_t at, bool write)
+struct guest_mem *p2m_view_find(struct p2m_view *w, gpa_t at, bool write)
 {
     u64 mask = 0, e = leaf_of(w->d, at >> PAGE_SHIFT, &mask);
 
@@ -212,9 +223,9 @@ void *p2m_view_find(struct p2m_view *w, gpa_t at, bool write)
     }
     w->size = (mask + 1) << PAGE_SHIFT;
     w->start = at & ~(w->size - 1);
-    w->va = frame_map(MFN(pte_mfn(e)));     /* frames in a row follow one another in the window */
+    w->va = guest_mem(MFN(pte_mfn(e)));     /* frames in a row follow one another in the window */
     w->write = e & PTE_RW;
-    return w->va + (at - w->start);
+    return guest_mem_at(w->va, at - w->start);
 }
 
 int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m)

@@ -6,6 +6,7 @@
  * type. RAM the domain owns is mapped without a record; every other mapping is a record with a page reference.
  */
 #pragma once
+#include "mm/guest_mem.h"
 #include "mm/mm.h"
 
 struct domain;
@@ -19,7 +20,7 @@ enum p2m_type {
     P2M_GRANT_RW, P2M_GRANT_RO,     /* somebody's granted page */
     P2M_FOREIGN,        /* somebody's page, mapped by privilege */
     P2M_SPECIAL,        /* hypervisor page: shared_info, grant table frame, ioreq page */
-    P2M_MMIO,           /* device memory, uncached, mapped through */
+    P2M_MMIO,           /* device memory, uncached or write-combining, mapped through */
     P2M_IDENT,          /* identity-mapped firmware memory (ACPI, reserved, below 1 MiB), write-back */
 };
 static inline bool p2m_is_ram(enum p2m_type t) { return t == P2M_RAM || t == P2M_RAM_RO; }
@@ -45,9 +46,10 @@ mfn_t p2m_lookup(struct domain *d, gfn_t g, enum p2m_type *type, unsigned *order
 
 /* Translate and take a reference on RAM (also through grant and foreign mappings: the reference is taken on
  * the underlying frame). write: must be writable. 0 and *m set, or -ENOENT nothing there, -EPERM read-only or
- * not RAM, -ENOMEM. The caller drops it with page_put(). This is how every access to guest memory starts. */
+ * not RAM, -EBUSY. For one access, not longer: the caller drops it with page_put_short(). */
 int p2m_get_page(struct domain *d, gfn_t g, bool write, mfn_t *m) __must_check;
-/* The same, but only RAM that d itself owns (for grants, foreign maps, registration of shared pages). */
+/* The same, but only RAM that d itself owns, and for long (grants, foreign maps, registration of shared pages): a
+ * reference as of page_get(). Also -ENOMEM. */
 int p2m_get_owned(struct domain *d, gfn_t g, bool write, mfn_t *m) __must_check;
 
 /* Map 2^order frames of RAM that d owns (just allocated) at g. 0, -EEXIST (something is mapped), -ENOMEM. */
@@ -72,6 +74,9 @@ int p2m_map_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, bool 
  * CPU flush is done before return unless `batch` is given; the reference is dropped after the flush.
  * 0, -ENOENT, -EINVAL (something else is there). */
 int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, struct p2m_batch *batch) __must_check;
+/* The same for any frame and under a batch, but the record's reference goes to the caller, who drops *m after
+ * p2m_batch_finish(). 0, -ENOENT, -EINVAL. */
+int p2m_take_record(struct domain *d, gfn_t g, enum p2m_type type, struct p2m_batch *batch, mfn_t *m) __must_check;
 /* Several removals under one flush: references are kept in the batch until p2m_batch_finish(). */
 #define P2M_BATCH_MAX 64
 struct p2m_batch { struct domain *d; unsigned n; bool dirty; u64 ram, big; mfn_t put[P2M_BATCH_MAX]; };
@@ -91,17 +96,17 @@ void p2m_exit(const struct domain *prev);
 mfn_t p2m_peek(const struct domain *d, gfn_t g, bool write);
 /* The same for several places in a row within one section, as pointers that are good up to the page's end or the end
  * of the section; NULL: no access. Remembers the last leaf. Start with { .d = d }. */
-struct p2m_view { const struct domain *d; gpa_t start, size; char *va; bool write; };
-void *p2m_view_find(struct p2m_view *w, gpa_t at, bool write);
-static inline void *p2m_view(struct p2m_view *w, gpa_t at, bool write)
+struct p2m_view { const struct domain *d; gpa_t start, size; struct guest_mem *va; bool write; };
+struct guest_mem *p2m_view_find(struct p2m_view *w, gpa_t at, bool write);
+static inline struct guest_mem *p2m_view(struct p2m_view *w, gpa_t at, bool write)
 {
     gpa_t off = at - w->start;
 
     if (likely(off < w->size && (!write || w->write)))
-        return w->va + off;
+        return guest_mem_at(w->va, off);
     return p2m_view_find(w, at, write);
 }
 /* Highest gfn that was ever mapped. */
 gfn_t p2m_max_gfn(const struct domain *d);
-/* Change P2M_RAM <-> P2M_RAM_RO of one page (device model ROMs). */
+/* Change P2M_RAM <-> P2M_RAM_RO of one page. Nobody calls it yet: it waits for device models (ROMs), with its tests. */
 int p2m_set_ram_type(struct domain *d, gfn_t g, enum p2m_type type) __must_check;

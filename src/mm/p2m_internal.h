@@ -5,16 +5,18 @@
 #include "iommu/iommu.h"
 #include "mm/block.h"
 #include "mm/p2m.h"
+#include "sync/live.h"
 
 #define HELD_MAX 64u
 struct p2m {
     struct spinlock lock;           /* every change of an entry; readers use p2m_enter() */
-    u64 *root;
+    struct live_entry *root;
     u64 pool_pages, pool_used;      /* limit that was set, tables in use */
     u64 pool_floor, pool_committed; /* always kept committed; committed now: floor or use, whichever is more */
     u64 max_gfn;
     u64 max_walked;                 /* no table or mapping lies in a root entry above this one's */
     bool dead;                      /* being destroyed: readers find nothing, nothing can be added */
+    u64 dropped;                    /* frames of the leaf at which destruction stopped that are given up already */
     /* Foreign frames that left the tables while the IOMMU may still hold their translation: Linux unmaps page by
      * page, one IOMMU invalidation has to do for many. Bounded by number and by time. */
     unsigned nr_held;
@@ -43,8 +45,9 @@ struct p2m {
 static inline bool pte_leaf(u64 e, unsigned level) { return (e & PTE_P) && (level == 1 || (e & PTE_PS)); }
 static inline bool pte_table(u64 e, unsigned level) { return (e & PTE_P) && level > 1 && !(e & PTE_PS); }
 static inline enum p2m_type pte_type(u64 e) { return (enum p2m_type)(e >> PTE_TYPE_SHIFT & 15); }
+static inline bool pte_is_ram(u64 e) { return (e & PTE_P) && p2m_is_ram(pte_type(e)); }
 static inline u64 pte_mfn(u64 e) { return (e & PTE_ADDR) >> PAGE_SHIFT; }
-static inline u64 *pte_down(u64 e) { return phys_to_virt(e & PTE_ADDR); }
+static inline struct live_entry *pte_down(u64 e) { return phys_to_virt(e & PTE_ADDR); }
 static inline unsigned level_order(unsigned level) { return (level - 1) * 9; }
 static inline unsigned gfn_index(u64 gfn, unsigned level) { return (unsigned)(gfn >> level_order(level) & 511); }
 u64 p2m_leaf(u64 mfn, enum p2m_type type, unsigned level);
@@ -61,13 +64,29 @@ bool p2m_gbpages(void);
 /* ---- p2m_table.c ---- lock held */
 #define POOL_FLOOR_DOM0 256u        /* 512 MiB of grants and foreign pages, however full the machine is */
 #define POOL_FLOOR 32u
-u64 *p2m_table_alloc(struct p2m *p);                /* NULL: pool or machine exhausted */
-void p2m_table_free(struct p2m *p, u64 *table);
+u64 *p2m_table_alloc(struct p2m *p);                /* not linked yet. NULL: pool or machine exhausted */
+void p2m_table_free(struct p2m *p, struct live_entry *table);
 /* Entry that governs gfn: a leaf, or the empty entry at the highest level. Also without the lock (p2m_enter). */
-u64 *p2m_find(const struct p2m *p, u64 gfn, unsigned *level);
+static inline struct live_entry *p2m_find(const struct p2m *p, u64 gfn, unsigned *level)
+{
+    struct live_entry *t = p->root;
+
+#pragma GCC unroll 3
+    for (unsigned l = 4; l > 1; l--) {
+        struct live_entry *pe = &t[gfn_index(gfn, l)];
+        u64 e = live_read(pe);
+        if (!pte_table(e, l)) {
+            *level = l;
+            return pe;
+        }
+        t = pte_down(e);
+    }
+    *level = 1;
+    return &t[gfn_index(gfn, 1)];
+}
 /* Entry of gfn at `level`, with tables made on the way and larger leaves split. NULL: out of memory; what is mapped
  * has not changed then. */
-u64 *p2m_walk(struct p2m *p, u64 gfn, unsigned level);
+struct live_entry *p2m_walk(struct p2m *p, u64 gfn, unsigned level);
 /* Nothing mapped under entry e of `level`? */
 bool p2m_subtree_empty(u64 e, unsigned level);
 

@@ -9,16 +9,16 @@ static void note_max(struct p2m *p, u64 last_gfn)
         p->max_gfn = last_gfn;
 }
 
-/* Fill an empty entry of `level`, or the empty tables that are left under it. */
-static void fill(u64 *pe, unsigned level, u64 mfn, enum p2m_type type)
+/* Fill an empty entry e of `level`, or the empty tables that are left under it. */
+static void fill(struct live_entry *pe, u64 e, unsigned level, u64 mfn, enum p2m_type type)
 {
-    if (!pte_table(*pe, level)) {
-        write_once(pe, p2m_leaf(mfn, type, level));
+    if (!pte_table(e, level)) {
+        live_write(pe, p2m_leaf(mfn, type, level));
         return;
     }
-    u64 *t = pte_down(*pe);
+    struct live_entry *t = pte_down(e);
     for (unsigned i = 0; i < 512; i++)
-        fill(&t[i], level - 1, mfn + ((u64)i << level_order(level - 1)), type);
+        fill(&t[i], live_get(&t[i]), level - 1, mfn + ((u64)i << level_order(level - 1)), type);
 }
 
 /* Map one aligned piece. -EEXIST, -ENOMEM; nothing changed then (but tables may have been made). */
@@ -28,16 +28,20 @@ static int map_piece(struct domain *d, u64 gfn, u64 mfn, unsigned level, enum p2
     unsigned l;
 
     /* A larger leaf covers gfn? Do not let p2m_walk() split it. */
-    u64 *pe = p2m_find(p, gfn, &l);
-    if (*pe & PTE_P)
+    struct live_entry *pe = p2m_find(p, gfn, &l);
+    if (live_get(pe) & PTE_P)
         return -EEXIST;
     pe = p2m_walk(p, gfn, level);
     if (!pe)
         return -ENOMEM;
-    if (!p2m_subtree_empty(*pe, level))
+    u64 e = live_get(pe);
+    if (!p2m_subtree_empty(e, level))
         return -EEXIST;
-    if (level == 3 && !p2m_gbpages() && !pte_table(*pe, 3) && !p2m_walk(p, gfn, 2))
-        return -ENOMEM;
+    if (level == 3 && !p2m_gbpages() && !pte_table(e, 3)) {
+        if (!p2m_walk(p, gfn, 2))
+            return -ENOMEM;
+        e = live_get(pe);
+    }
     if (d->iommu) {
         if (level > 1)
             p2m_drop_held(d);
@@ -47,7 +51,7 @@ static int map_piece(struct domain *d, u64 gfn, u64 mfn, unsigned level, enum p2
         if (rc)
             return rc;
     }
-    fill(pe, level, mfn, type);
+    fill(pe, e, level, mfn, type);
     note_max(p, gfn + (1ULL << level_order(level)) - 1);
     return 0;
 }
@@ -62,8 +66,6 @@ int p2m_map_ram(struct domain *d, gfn_t g, mfn_t m, unsigned order)
     spin_lock(&p->lock);
     int rc = p->dead ? -EINVAL : map_piece(d, g.n, m.n, order / 9 + 1, P2M_RAM);
     spin_unlock(&p->lock);
-    if (!rc)
-        page_set_gfn(m, order, g);
     return rc;
 }
 
@@ -76,7 +78,7 @@ int p2m_iommu_place(struct domain *d, u64 gfn, u64 mfn, bool write, bool present
         return 0;
     p2m_settle(d, gfn);
     if (present) {
-        rc = iommu_split(d, GFN(gfn));
+        rc = iommu_split(d, GFN(gfn), ORDER_4K);
         if (rc)
             return rc;
         iommu_unmap(d, GFN(gfn));
@@ -95,20 +97,21 @@ static int place(struct domain *d, u64 gfn, u64 mfn, enum p2m_type type, bool re
 
     if (p->dead)
         return -EINVAL;
-    u64 e = *p2m_find(p, gfn, &level);
+    u64 e = live_get(p2m_find(p, gfn, &level));
     if ((e & PTE_P) && !replace)
         return -EEXIST;
     if ((e & PTE_P) && !p2m_is_ram(pte_type(e)))
         return -EBUSY;
-    u64 *pe = p2m_walk(p, gfn, 1);
+    struct live_entry *pe = p2m_walk(p, gfn, 1);
     if (!pe)
         return -ENOMEM;
+    e = live_get(pe);
     bool write = type != P2M_GRANT_RO && type != P2M_RAM_RO;
-    int rc = p2m_iommu_place(d, gfn, mfn, write, *pe & PTE_P);
+    int rc = p2m_iommu_place(d, gfn, mfn, write, e & PTE_P);
     if (rc)
         return rc;
-    *old = *pe & PTE_P ? MFN(pte_mfn(*pe)) : INVALID_MFN;
-    write_once(pe, p2m_leaf(mfn, type, 1));
+    *old = e & PTE_P ? MFN(pte_mfn(e)) : INVALID_MFN;
+    live_write(pe, p2m_leaf(mfn, type, 1));
     note_max(p, gfn);
     return 0;
 }
@@ -140,7 +143,7 @@ int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to)
 {
     struct p2m *p = d->p2m;
     mfn_t old = INVALID_MFN, m = INVALID_MFN;
-    u64 *pf;
+    struct live_entry *pf;
     unsigned level;
     int rc = 0;
 
@@ -150,16 +153,17 @@ int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to)
         return -EINVAL;
     spin_lock(&p->lock);
     pf = p->dead ? NULL : p2m_find(p, from.n, &level);
-    if (!pf || !(*pf & PTE_P) || !p2m_is_ram(pte_type(*pf)))
+    if (!pf || !pte_is_ram(live_get(pf)))
         rc = -ENOENT;
-    else if (from.n != to.n && (!(pf = p2m_walk(p, from.n, 1)) || (d->iommu && iommu_split(d, from))))
+    else if (from.n != to.n && (!(pf = p2m_walk(p, from.n, 1)) || (d->iommu && iommu_split(d, from, ORDER_4K))))
         rc = -ENOMEM;
     else if (from.n != to.n) {
-        enum p2m_type type = pte_type(*pf);
-        m = MFN(pte_mfn(*pf));
+        u64 e = live_get(pf);
+        enum p2m_type type = pte_type(e);
+        m = MFN(pte_mfn(e));
         rc = place(d, to.n, m.n, type, true, &old);
         if (!rc) {                  /* place() makes tables, it never moves one: pf is still the entry */
-            write_once(pf, 0);
+            live_write(pf, 0);
             if (d->iommu)
                 iommu_unmap(d, from);
         }
@@ -167,7 +171,6 @@ int p2m_move_ram(struct domain *d, gfn_t from, gfn_t to)
     spin_unlock(&p->lock);
     if (!rc && mfn_valid(m)) {
         p2m_sync(d);
-        page_set_gfn(m, 0, to);
         if (mfn_valid(old))
             dom_ram_free(d, old, 0);
     }
@@ -196,7 +199,7 @@ int p2m_map_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type
         return -EINVAL;
     spin_lock(&p->lock);
     while (gfn < e && !rc) {
-        u64 v = *p2m_find(p, gfn, &l);
+        u64 v = live_get(p2m_find(p, gfn, &l));
         u64 off = gfn & ((1ULL << level_order(l)) - 1);
         if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) + off == gfn) {
             gfn += (1ULL << level_order(l)) - off;      /* the same mapping is there already */
@@ -207,11 +210,8 @@ int p2m_map_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_type
         /* Something smaller may be mapped inside: try smaller pieces, a conflict at 4 KiB is one. */
         for (; rc == -EEXIST && level > 1; )
             rc = map_piece(d, gfn, gfn, --level, type);
-        if (!rc) {
-            if (p2m_is_ram(type))
-                page_set_gfn(MFN(gfn), level_order(level), GFN(gfn));
+        if (!rc)
             gfn += 1ULL << level_order(level);
-        }
     }
     spin_unlock(&p->lock);
     return rc;

@@ -46,11 +46,14 @@ void batch_add(struct p2m_batch *b, mfn_t m, bool ram, unsigned order)
     b->dirty = true;
 }
 
-static void unmap_iommu(struct domain *d, u64 gfn, unsigned order)
+static inline void unmap_iommu(struct domain *d, u64 gfn, unsigned order)
 {
-    if (d->iommu)
-        for (u64 k = 0; k < 1ULL << order; k++)
-            iommu_unmap(d, GFN(gfn + k));
+    if (!d->iommu)
+        return;
+    if (order == ORDER_4K)
+        iommu_unmap(d, GFN(gfn));
+    else
+        iommu_unmap_range(d, GFN(gfn), order);
 }
 
 /* ---- frames held back for the IOMMU ---- */
@@ -95,17 +98,17 @@ static void hold(struct domain *d, u64 gfn, mfn_t m)
 
 /* Clear the entry of the record at g if it is what the caller says, and the IOMMU's: 0 and the old entry in *old.
  * Lock held. */
-static inline int take_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, u64 *old)
+static inline int clear_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, u64 *old)
 {
     unsigned level = 0;
-    u64 *pe = d->p2m->dead ? NULL : p2m_find(d->p2m, g.n, &level);
-    u64 e = pe ? *pe : 0;
+    struct live_entry *pe = d->p2m->dead ? NULL : p2m_find(d->p2m, g.n, &level);
+    u64 e = pe ? live_get(pe) : 0;
 
     if (!(e & PTE_P))
         return -ENOENT;
     if (level != 1 || pte_type(e) != type || p2m_is_ram(type) || (mfn_valid(m) && pte_mfn(e) != m.n))
         return -EINVAL;
-    write_once(pe, 0);
+    live_write(pe, 0);
     unmap_iommu(d, g.n, 0);
     *old = e;
     return 0;
@@ -117,7 +120,7 @@ static int unmap_one(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type)
     u64 e;
 
     spin_lock(&p->lock);
-    int rc = take_record(d, g, m, type, &e);
+    int rc = clear_record(d, g, m, type, &e);
     bool later = !rc && d->iommu && type == P2M_FOREIGN;
     if (later) {
         tlb_flush_domain(d);
@@ -142,13 +145,29 @@ int p2m_unmap_record(struct domain *d, gfn_t g, mfn_t m, enum p2m_type type, str
     if (!batch)
         return unmap_one(d, g, m, type);
     spin_lock(&d->p2m->lock);
-    int rc = take_record(d, g, m, type, &e);
+    int rc = clear_record(d, g, m, type, &e);
     if (!rc && type_has_ref(type))
         batch_add(batch, MFN(pte_mfn(e)), false, 0);
     if (!rc)
         batch->dirty = true;
     spin_unlock(&d->p2m->lock);
     return rc;
+}
+
+int p2m_take_record(struct domain *d, gfn_t g, enum p2m_type type, struct p2m_batch *batch, mfn_t *m)
+{
+    u64 e;
+
+    if (g.n >= P2M_GFN_END)
+        return -ENOENT;
+    spin_lock(&d->p2m->lock);
+    int rc = clear_record(d, g, INVALID_MFN, type, &e);
+    spin_unlock(&d->p2m->lock);
+    if (rc)
+        return rc;
+    *m = MFN(pte_mfn(e));
+    batch->dirty = true;
+    return 0;
 }
 
 int p2m_remove_ram_batch(struct domain *d, gfn_t g, unsigned order, struct p2m_batch *batch)
@@ -160,18 +179,18 @@ int p2m_remove_ram_batch(struct domain *d, gfn_t g, unsigned order, struct p2m_b
     if (g.n >= P2M_GFN_END || (order != ORDER_4K && order != ORDER_2M) || g.n & ((1ULL << order) - 1))
         return -EINVAL;
     spin_lock(&p->lock);
-    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
-    if (!pe || !(*pe & PTE_P) || !p2m_is_ram(pte_type(*pe)))
+    struct live_entry *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
+    if (!pe || !pte_is_ram(live_get(pe)))
         rc = -ENOENT;
     else if (order && level != 2)
         rc = -EINVAL;
     else if (!order && level != 1 && !(pe = p2m_walk(p, g.n, 1)))
         rc = -ENOMEM;               /* the pool cannot take the split: nothing has changed (XSA-222) */
     else if (d->iommu)
-        rc = iommu_split(d, g);
+        rc = iommu_split(d, g, order);
     if (!rc) {
-        u64 e = *pe;
-        write_once(pe, 0);
+        u64 e = live_get(pe);
+        live_write(pe, 0);
         unmap_iommu(d, g.n, order);
         batch_add(batch, MFN(pte_mfn(e)), true, order);
     }
@@ -209,22 +228,22 @@ int p2m_unmap_identity(struct domain *d, paddr_t start, paddr_t end, enum p2m_ty
     spin_lock(&p->lock);
     /* Check: split what reaches over the ends. */
     for (gfn = s; gfn < e && !rc; ) {
-        u64 v = *p2m_find(p, gfn, &level);
-        if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) == (gfn & ~((1ULL << level_order(level)) - 1)) &&
-            !covers(gfn, e, level)) {
+        u64 v = live_get(p2m_find(p, gfn, &level));
+        bool ours = (v & PTE_P) && pte_type(v) == type && pte_mfn(v) == (gfn & ~((1ULL << level_order(level)) - 1));
+        if (ours && !covers(gfn, e, level)) {
             rc = p2m_walk(p, gfn, level - 1) ? 0 : -ENOMEM;
             continue;
         }
-        for (u64 k = gfn; d->iommu && !rc && k < MIN(e, ((gfn >> level_order(level)) + 1) << level_order(level));
-             k = (k | 511) + 1)
-            rc = iommu_split(d, GFN(k));
+        if (ours && d->iommu)
+            rc = iommu_split(d, GFN(gfn), level_order(level));
         gfn = ((gfn >> level_order(level)) + 1) << level_order(level);
     }
     /* Act. Entries of another kind (a record mapped there meanwhile) stay. */
     for (gfn = s; gfn < e && !rc; gfn = ((gfn >> level_order(level)) + 1) << level_order(level)) {
-        u64 *pe = p2m_find(p, gfn, &level), v = *pe;
+        struct live_entry *pe = p2m_find(p, gfn, &level);
+        u64 v = live_get(pe);
         if ((v & PTE_P) && pte_type(v) == type && pte_mfn(v) == gfn) {
-            write_once(pe, 0);
+            live_write(pe, 0);
             unmap_iommu(d, gfn, level_order(level));
         }
     }
@@ -244,15 +263,19 @@ int p2m_set_ram_type(struct domain *d, gfn_t g, enum p2m_type type)
     if (g.n >= P2M_GFN_END)
         return -ENOENT;
     spin_lock(&p->lock);
-    u64 *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
-    if (!pe || !(*pe & PTE_P) || !p2m_is_ram(pte_type(*pe)))
+    struct live_entry *pe = p->dead ? NULL : p2m_find(p, g.n, &level);
+    if (!pe || !pte_is_ram(live_get(pe)))
         rc = -ENOENT;
-    else if (pte_type(*pe) == type)
+    else if (pte_type(live_get(pe)) == type)
         type = P2M_NONE;            /* as it is: no flush */
     else if (!(pe = p2m_walk(p, g.n, 1)))
         rc = -ENOMEM;
-    else if ((rc = p2m_iommu_place(d, g.n, pte_mfn(*pe), type == P2M_RAM, true)) == 0)
-        write_once(pe, p2m_leaf(pte_mfn(*pe), type, 1));
+    else {
+        u64 m = pte_mfn(live_get(pe));
+        rc = p2m_iommu_place(d, g.n, m, type == P2M_RAM, true);
+        if (!rc)
+            live_write(pe, p2m_leaf(m, type, 1));
+    }
     spin_unlock(&p->lock);
     if (!rc && type == P2M_RAM_RO)
         p2m_sync(d);

@@ -47,7 +47,7 @@ u64 *p2m_table_alloc(struct p2m *p)
     return t;
 }
 
-void p2m_table_free(struct p2m *p, u64 *table)
+void p2m_table_free(struct p2m *p, struct live_entry *table)
 {
     page_free_committed(table);
     p->pool_used--;
@@ -61,9 +61,11 @@ void p2m_table_free(struct p2m *p, u64 *table)
 
 #define R_W (PTE_P | PTE_US | PTE_A | PTE_D | PTE_RW)
 #define R_O (PTE_P | PTE_US | PTE_A | PTE_D)
+/* Device memory is "UC-", entry 2 of the host's PAT (cpu/boot.c): never cached, but the PAT of dom0's own tables may
+ * make it write-combining, which framebuffers need. With UC nothing could (APM 2, 15.25.8, guest and host PAT). */
 static const u64 type_bits[] = {
     [P2M_RAM] = R_W, [P2M_RAM_RO] = R_O, [P2M_GRANT_RW] = R_W, [P2M_GRANT_RO] = R_O, [P2M_FOREIGN] = R_W,
-    [P2M_SPECIAL] = R_W, [P2M_MMIO] = R_W | PTE_PCD | PTE_PWT, [P2M_IDENT] = R_W,
+    [P2M_SPECIAL] = R_W, [P2M_MMIO] = R_W | PTE_PCD, [P2M_IDENT] = R_W,
 };
 
 u64 p2m_leaf(u64 mfn, enum p2m_type type, unsigned level)
@@ -88,11 +90,11 @@ bool p2m_gbpages(void)
 }
 #endif
 
-/* Replace the leaf *pe of `level` by a table that maps the same. The table is complete before one store links it
+/* Replace the leaf e of `level`, which is in *pe, by a table that maps the same. The table is complete before one store links it
  * (I-14); the translation does not change, so nothing has to be flushed. */
-static bool split(struct p2m *p, u64 *pe, unsigned level)
+static bool split(struct p2m *p, struct live_entry *pe, u64 e, unsigned level)
 {
-    u64 e = *pe, *t = p2m_table_alloc(p);
+    u64 *t = p2m_table_alloc(p);
 
     if (!t)
         return false;
@@ -100,49 +102,37 @@ static bool split(struct p2m *p, u64 *pe, unsigned level)
     u64 sub = level == 2 ? e & ~PTE_PS : e;
     for (unsigned i = 0; i < 512; i++)
         t[i] = sub + i * step;
-    smp_wmb();
-    write_once(pe, virt_to_phys(t) | PTE_TABLE);
+    live_write(pe, virt_to_phys(t) | PTE_TABLE);
     return true;
 }
 
-u64 *p2m_find(const struct p2m *p, u64 gfn, unsigned *level)
+/* A table without mappings at *pe, which is empty. */
+static bool link_empty(struct p2m *p, struct live_entry *pe)
 {
-    u64 *t = p->root;
+    u64 *t = p2m_table_alloc(p);
 
-#pragma GCC unroll 3
-    for (unsigned l = 4; l > 1; l--) {
-        u64 *pe = &t[gfn_index(gfn, l)], e = read_once(pe);
-        if (!pte_table(e, l)) {
-            *level = l;
-            return pe;
-        }
-        t = pte_down(e);
-    }
-    *level = 1;
-    return &t[gfn_index(gfn, 1)];
+    if (t)
+        live_write(pe, virt_to_phys(t) | PTE_TABLE);
+    return t;
 }
 
-u64 *p2m_walk(struct p2m *p, u64 gfn, unsigned level)
+struct live_entry *p2m_walk(struct p2m *p, u64 gfn, unsigned level)
 {
-    u64 *t = p->root;
+    struct live_entry *t = p->root;
 
     if (gfn > p->max_walked)
         p->max_walked = gfn;
     for (unsigned l = 4; ; l--) {
-        u64 *pe = &t[gfn_index(gfn, l)];
+        struct live_entry *pe = &t[gfn_index(gfn, l)];
         if (l == level)
             return pe;
-        if (pte_leaf(*pe, l)) {
-            if (!split(p, pe, l))
+        u64 e = live_get(pe);
+        if (!pte_table(e, l)) {
+            if (e ? !split(p, pe, e, l) : !link_empty(p, pe))
                 return NULL;
-        } else if (!*pe) {
-            u64 *n = p2m_table_alloc(p);
-            if (!n)
-                return NULL;
-            smp_wmb();
-            write_once(pe, virt_to_phys(n) | PTE_TABLE);
+            e = live_get(pe);
         }
-        t = pte_down(*pe);
+        t = pte_down(e);
     }
 }
 
@@ -152,9 +142,9 @@ bool p2m_subtree_empty(u64 e, unsigned level)
         return true;
     if (!pte_table(e, level))
         return false;
-    const u64 *t = pte_down(e);
+    const struct live_entry *t = pte_down(e);
     for (unsigned i = 0; i < 512; i++)
-        if (!p2m_subtree_empty(t[i], level - 1))
+        if (!p2m_subtree_empty(live_get(&t[i]), level - 1))
             return false;
     return true;
 }

@@ -26,7 +26,7 @@ static int get_owned_locked(struct domain *d, mfn_t m)
     if (!b || page_is_free(b, i) || !d->ram_slot || page_owner_slot(b, i) != d->ram_slot ||
         (b->pages && b->pages[i].state != PG_USED))
         return -EINVAL;
-    if (!block_make_pages(b))
+    if (!block_make_pages(b, 0))
         return -ENOMEM;
     return ref_locked(b, i);
 }
@@ -50,8 +50,6 @@ int page_get_short(mfn_t m)
     spin_lock(&ram_lock);
     if (page_is_free(b, i) || !is_domain_slot(page_owner_slot(b, i)))
         rc = -EINVAL;
-    else if (b->pages)
-        rc = ref_locked(b, i);
     else if (b->anon >= PAGE_REFS_MAX)
         rc = -EBUSY;
     else
@@ -70,7 +68,7 @@ int page_get_heap(mfn_t m)
         return 0;
     spin_lock(&ram_lock);
     if (page_owner_slot(b, i) == OWN_HEAP && !page_is_free(b, i))
-        rc = block_make_pages(b) ? ref_locked(b, i) : -ENOMEM;
+        rc = block_make_pages(b, 0) ? ref_locked(b, i) : -ENOMEM;
     spin_unlock(&ram_lock);
     return rc;
 }
@@ -90,20 +88,15 @@ static void free_zombie(struct block *b, unsigned i)
 
 static void put_locked(struct block *b, unsigned i)
 {
-    if (b->pages && b->pages[i].refs) {
-        if (--b->pages[i].refs)
-            return;
-        bool last = --b->nr_refd == 0;
-        if (b->pages[i].state == PG_ZOMBIE)
-            free_zombie(b, i);
-        if (last && b->pages)
-            block_idle(b);
-        return;
-    }
-    if (!b->anon)
+    if (!b->pages || !b->pages[i].refs)
         panic("reference on frame %llx dropped that nobody took\n", (unsigned long long)block_mfn(b, i).n);
-    if (--b->anon == 0 && b->nr_parked)
-        block_unpark(b);
+    if (--b->pages[i].refs)
+        return;
+    bool last = --b->nr_refd == 0;
+    if (b->pages[i].state == PG_ZOMBIE)
+        free_zombie(b, i);
+    if (last && b->pages)
+        block_idle(b);
 }
 
 void page_put(mfn_t m)
@@ -114,6 +107,18 @@ void page_put(mfn_t m)
     /* Reserved pages of the image, mapped into guests, have no count. */
     if (b && !(page_owner_slot(b, index_of(m)) == OWN_NONE && !page_is_free(b, index_of(m))))
         put_locked(b, index_of(m));
+    spin_unlock(&ram_lock);
+}
+
+void page_put_short(mfn_t m)
+{
+    struct block *b = block_of(m);
+
+    spin_lock(&ram_lock);
+    if (!b->anon)
+        panic("short reference on frame %llx dropped that nobody took\n", (unsigned long long)m.n);
+    if (--b->anon == 0 && b->nr_parked)
+        block_unpark(b);
     spin_unlock(&ram_lock);
 }
 
@@ -130,40 +135,6 @@ struct domain *page_owner(mfn_t m)
         d = slot_domain(page_owner_slot(b, i));
     spin_unlock(&ram_lock);
     return d;
-}
-
-gfn_t page_gfn(mfn_t m)
-{
-    struct block *b = block_of(m);
-    unsigned i = index_of(m);
-    gfn_t g = INVALID_GFN;
-
-    if (!b)
-        return g;
-    spin_lock(&ram_lock);
-    if (!page_is_free(b, i)) {
-        if (b->gfns)
-            g = GFN(b->gfns[i]);
-        else if ((b->flags & (BF_GFN | BF_GFN_LOST)) == BF_GFN)
-            g = GFN(b->gfn + i);
-    }
-    spin_unlock(&ram_lock);
-    return g;
-}
-
-void page_set_gfn(mfn_t m, unsigned order, gfn_t g)
-{
-    spin_lock(&ram_lock);
-    if (order == 0) {
-        block_set_gfn(block_of(m), index_of(m), g.n);
-    } else {
-        for (u64 k = 0; k < 1ULL << order; k += BLOCK_PAGES) {
-            struct block *b = block_of(MFN(m.n + k));
-            b->gfn = g.n + k;
-            b->flags |= BF_GFN;
-        }
-    }
-    spin_unlock(&ram_lock);
 }
 
 u64 dom_ram_zombies(const struct domain *d) { return read_once(&d->zombie_pages); }

@@ -147,6 +147,14 @@ bool mfn_is_ram(mfn_t m)
 u64 ram_total_pages(void) { return ram.total; }
 u64 ram_max_mfn(void) { return (ranges[nr_ranges - 1].end >> PAGE_SHIFT) - 1; }
 
+u64 ram_claimed_pages(void)
+{
+    spin_lock(&ram_lock);
+    u64 n = ram.claimed;
+    spin_unlock(&ram_lock);
+    return n;
+}
+
 u64 ram_free_pages(void)
 {
     spin_lock(&ram_lock);

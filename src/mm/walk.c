@@ -23,6 +23,7 @@
 #define G_PS 0x80ULL
 #define G_NX (1ULL << 63)
 #define G_ADDR 0x000ffffffffff000ULL
+#define WALK_TRIES 16               /* a guest that keeps changing its entries gets a fault */
 enum { PFEC_P = 1, PFEC_W = 2, PFEC_U = 4, PFEC_RSVD = 8, PFEC_I = 16 };
 
 /* Shape of a paging mode: entry size and where each level's index lies. */
@@ -34,13 +35,15 @@ static const struct mode *mode_of(const struct paging_state *ps)
     return !(ps->cr4 & CR4_PAE) ? &mode_32 : ps->efer & EFER_LMA ? &mode_64 : &mode_pae;
 }
 
-/* Set accessed (and dirty) bits. Only ever ORs, atomically: the guest writes these words too. */
-static void mark(struct p2m_view *w, gpa_t at, u64 bits)
+/* Set accessed (and dirty) bits in the entry that was read as e, if it is that still: a bit set in what has taken its
+ * place would spoil the guest's note of a page that it just swapped out. */
+static bool mark(struct p2m_view *w, gpa_t at, unsigned size, u64 e, u64 bits)
 {
-    u32 *p = p2m_view(w, at, true);
+    struct guest_mem *p = p2m_view(w, at, true);
 
-    if (p)
-        atomic_or(p, (u32)bits);        /* both are in the low half, whatever the entry's size */
+    if (!p)                             /* tables in read-only memory: left as they are */
+        return true;
+    return size == 8 ? guest_mem_cas64(p, e, e | bits) : guest_mem_cas32(p, (u32)e, (u32)(e | bits));
 }
 
 /* Does the mapping (rights of all levels and-ed into e) allow the access? 0, or error-code bits beyond W/U/I. */
@@ -90,10 +93,10 @@ static inline bool walk_64(struct p2m_view *w, const struct paging_state *ps, gv
         return false;
 #pragma GCC unroll 4
     for (shift = 39; shift >= PAGE_SHIFT; shift -= 9) {
-        u64 *p = p2m_view(w, (at & G_ADDR) | (va >> shift & 511) << 3, false);
+        const struct guest_mem *p = p2m_view(w, (at & G_ADDR) | (va >> shift & 511) << 3, false);
         if (unlikely(!p))
             return false;
-        at = e = read_once(p);
+        at = e = guest_mem_u64(p);
         if (unlikely((e & present) != present))
             return false;
         all &= e;
@@ -109,7 +112,7 @@ static inline bool walk_64(struct p2m_view *w, const struct paging_state *ps, gv
     return true;
 }
 
-/* Any paging mode, every step. */
+/* Any paging mode, every step. Like guest_walk(), and -EAGAIN: an entry changed meanwhile. */
 static __attribute__((noinline)) int walk_any(struct p2m_view *w, const struct paging_state *ps, gva_t va,
                                               unsigned flags, gpa_t *gpa, u32 *pfec)
 {
@@ -133,10 +136,10 @@ static __attribute__((noinline)) int walk_any(struct p2m_view *w, const struct p
         shift = PAGE_SHIFT + (level - 1) * m->bits;
         unsigned bits = level == m->levels ? m->top_bits : m->bits;
         at[n] = table + (va >> shift & ((1u << bits) - 1)) * m->entry;
-        void *p = p2m_view(w, at[n], false);
+        const struct guest_mem *p = p2m_view(w, at[n], false);
         if (!p)
             return -EIO;
-        e = m->entry == 8 ? read_once((u64 *)p) : read_once((u32 *)p);
+        e = m->entry == 8 ? guest_mem_u64(p) : guest_mem_u32(p);
         if (!(e & G_P))
             return fault(ps, flags, 0, pfec);
         seen[n++] = e;
@@ -158,8 +161,8 @@ static __attribute__((noinline)) int walk_any(struct p2m_view *w, const struct p
         return fault(ps, flags, PFEC_P, pfec);
     for (unsigned i = 0; i < n; i++) {
         u64 bits = G_A | (i == n - 1 && (flags & GW_WRITE) ? G_D : 0);
-        if ((seen[i] & bits) != bits)
-            mark(w, at[i], bits);
+        if ((seen[i] & bits) != bits && !mark(w, at[i], m->entry, seen[i], bits))
+            return -EAGAIN;
     }
     gpa_t base = shift == PAGE_SHIFT ? e & (m->entry == 8 ? G_ADDR : 0xfffff000) : large_base(m, e, shift);
     *gpa = base | (va & ((1ULL << shift) - 1));
@@ -171,7 +174,12 @@ int walk_guest(struct p2m_view *w, const struct paging_state *ps, gva_t va, unsi
     /* Long mode implies paging and PAE. */
     if (likely(ps->efer & EFER_LMA) && walk_64(w, ps, va, flags, gpa))
         return 0;
-    return walk_any(w, ps, va, flags, gpa, pfec);
+    for (unsigned i = 0; i < WALK_TRIES; i++) {
+        int rc = walk_any(w, ps, va, flags, gpa, pfec);
+        if (rc != -EAGAIN)
+            return rc;
+    }
+    return fault(ps, flags, 0, pfec);
 }
 
 int guest_walk(struct vcpu *v, gva_t va, unsigned flags, gpa_t *gpa, u32 *pfec)

@@ -2,9 +2,7 @@
 /* Host configuration space (ECAM, or ports CF8/CFC for segment 0) and the list of devices. */
 #include "acpi/acpi.h"
 #include "pci/pci_priv.h"
-#ifndef HOSTED
 #include "cpu/x86.h"
-#endif
 
 struct list pci_devs = LIST_INIT(pci_devs);
 static struct spinlock list_lock = SPINLOCK(RANK_PCI);     /* additions; entries are never removed */
@@ -12,7 +10,6 @@ static unsigned last_bus;
 
 /* ---- access ---- */
 
-#ifndef HOSTED
 static struct spinlock cf8_lock = SPINLOCK(RANK_PCI);
 static volatile u8 *ecam_va[ARRAY_SIZE(acpi_ecam)];         /* whole windows, mapped on first use */
 
@@ -95,11 +92,6 @@ static void hw_write(sbdf_t s, unsigned reg, unsigned size, u32 val)
     spin_unlock(&cf8_lock);
 }
 struct pci_backend pci_backend = { hw_read, hw_write };
-#else
-static u32 no_read(sbdf_t s, unsigned reg, unsigned size) { return ~0u; }
-static void no_write(sbdf_t s, unsigned reg, unsigned size, u32 val) {}
-struct pci_backend pci_backend = { no_read, no_write };
-#endif
 
 u32 pci_read(sbdf_t s, unsigned reg, unsigned size)
 {

@@ -12,6 +12,7 @@ enum { CMD_IO = 1, CMD_MEM = 2 };
 enum { CAP_MSI = 5, CAP_MSIX = 0x11, EXT_SRIOV = 0x10, EXT_REBAR = 0x15, EXT_VF_REBAR = 0x24 };
 enum { MSI_ENABLE = 1, MSI_MMC = 0xe, MSI_MME = 0x70, MSI_64 = 0x80, MSI_MASKBIT = 0x100 };
 enum { MSIX_ENABLE = 0x8000, MSIX_MASKALL = 0x4000, MSIX_SIZE = 0x7ff, MSIX_ENTRY = 16 };
+enum { CHUNK_ENTRIES = 64, MSIX_CHUNKS = (MSIX_SIZE + 1) / CHUNK_ENTRIES };
 
 #define PCI_BARS 7                  /* six and the expansion ROM */
 struct pci_bar {
@@ -25,6 +26,7 @@ struct pci_bar {
 /* A message interrupt as dom0 wrote it, and the host vector behind it. */
 struct pci_msg {
     struct domain *d;
+    sbdf_t s;                       /* the function that sends it */
     u64 addr;                       /* guest's; read by the interrupt handler without a lock */
     u32 data;
     bool masked;                    /* MSI-X: bit 0 of the entry's vector control */
@@ -37,11 +39,12 @@ struct pci_msix {
     u8 cap;                         /* 0: no MSI-X */
     u8 bir, pba_bir;
     bool on;
-    u16 nr, nr_room;                /* entries, and how many `entry` has room for */
+    u16 nr;                         /* entries */
+    u16 offered;                    /* how many dom0 sees; the others stay masked */
     u32 table, pba;                 /* offsets in their BARs */
     struct msix_window win[2];      /* of BAR bir, of BAR pba_bir (end 0: none, or part of the first) */
     bool registered[2];
-    struct pci_msg *entry;
+    struct pci_msg *chunk[MSIX_CHUNKS];     /* the entries; made once, since interrupts may be on their way to them */
 };
 struct pci_msi { u8 cap; bool is64, maskbit, on; struct pci_msg msg; };
 
@@ -61,6 +64,7 @@ struct vpci {
     struct domain *d;
     struct spinlock lock;           /* RANK_VPCI: everything below and all of struct pci_dev but `node` */
     u32 cf8;
+    u16 msix_limit;                 /* most entries of one function that dom0 sees; 0: not decided yet */
 };
 
 /* Host access; tests put their own here. */
@@ -95,12 +99,19 @@ bool msi_covers(const struct pci_dev *dev, unsigned reg);
 u32 msi_read(struct pci_dev *dev, unsigned reg);
 void msi_write(struct vpci *vp, struct pci_dev *dev, unsigned reg, u32 val);
 void msi_off(struct pci_dev *dev);
-/* Allocate a host vector for m and compose the message; false if none is left. */
+/* Give m a host vector, if it has none, and compose the message that raises it at the right CPU. False: that is
+ * impossible; the log says why. */
 bool msg_bind(struct pci_msg *m, u64 *addr, u32 *data);
 void msg_unbind(struct pci_msg *m);
 
 /* ---- vpci_msix.c ---- (vp->lock held) */
 void msix_probe(struct vpci *vp, struct pci_dev *dev, u8 cap);
+/* All functions were probed: decide how many entries each is offered. */
+void msix_share(struct vpci *vp);
+/* The capability's first dword as dom0 sees it. */
+u32 msix_read(struct pci_dev *dev);
+/* All but the room for entries. */
+void msix_forget(struct pci_dev *dev);
 void msix_control(struct vpci *vp, struct pci_dev *dev, u16 val);
 /* BAR i is mapped / about to be unmapped: emulate its window. False: the window could not be set up. */
 bool msix_attach(struct vpci *vp, struct pci_dev *dev, unsigned i);
@@ -116,3 +127,7 @@ void vpci_setup_dev(struct vpci *vp, struct pci_dev *dev);
 void vpci_drop_dev(struct vpci *vp, struct pci_dev *dev);
 u32 vpci_read(struct vpci *vp, sbdf_t s, unsigned reg, unsigned size);
 void vpci_write(struct vpci *vp, sbdf_t s, unsigned reg, unsigned size, u32 val);
+
+/* ---- vpci_dump.c: debug keys 'Q' and 'M' ---- */
+void vpci_dump_devices(void);
+void vpci_dump_messages(void);

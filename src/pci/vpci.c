@@ -4,9 +4,7 @@
 #include "acpi/acpi.h"
 #include "hvm/hvm.h"
 #include "pci/pci_priv.h"
-#ifndef HOSTED
 #include "cpu/x86.h"
-#endif
 
 /* ---- devices ---- */
 
@@ -82,7 +80,7 @@ void vpci_drop_dev(struct vpci *vp, struct pci_dev *dev)
     msi_off(dev);
     msix_off(dev);
     bars_unmap(vp, dev);
-    dev->msix = (struct pci_msix){ .entry = dev->msix.entry, .nr_room = dev->msix.nr_room };
+    msix_forget(dev);
     dev->msi = (struct pci_msi){ 0 };
     memset(dev->bar, 0, sizeof(dev->bar));
     dev->ready = dev->decode = false;
@@ -127,6 +125,8 @@ static u32 read_dword(struct pci_dev *dev, unsigned reg)
         return bar_read(dev, i, flag);
     if (msi_covers(dev, reg))
         return msi_read(dev, reg);
+    if (dev->msix.cap && reg == dev->msix.cap)
+        return msix_read(dev);
     if (reg >= CFG_EXT && in_null_cap(dev, reg, &flag))     /* only the link to the next one is left */
         return flag ? pci_read(dev->s, reg, 4) & 0xfff00000 : 0;
     return pci_read(dev->s, reg, 4);
@@ -203,17 +203,12 @@ void vpci_write(struct vpci *vp, sbdf_t s, unsigned reg, unsigned size, u32 val)
 
 static void host_port(u16 port, unsigned size, bool write, u32 *val)
 {
-#ifdef HOSTED
-    if (!write)
-        *val = ~0u;
-#else
     if (write && size == 1)
         outb(port, (u8)*val);
     else if (write)
         size == 2 ? outw(port, (u16)*val) : outl(port, *val);
     else
         *val = size == 1 ? inb(port) : size == 2 ? inw(port) : inl(port);
-#endif
 }
 
 /* Ports CF8-CFF. Only an aligned dword at CF8 is the address register (PCI 3.0, 3.2.2.3.2); CF9 is the chipset's
@@ -294,6 +289,7 @@ int vpci_init(struct domain *d)
     spin_lock(&vp->lock);
     list_for_each(l, &pci_devs)
         vpci_setup_dev(vp, list_entry(l, struct pci_dev, node));
+    msix_share(vp);
     spin_unlock(&vp->lock);
     return rc;
 }

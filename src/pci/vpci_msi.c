@@ -18,26 +18,39 @@ static void msg_irq(void *arg, unsigned vector)
 static unsigned choose_cpu(const struct pci_msg *m)
 {
     unsigned id = (unsigned)(m->addr >> 12 & 0xff) / 2;
-    const struct vcpu *v = id < m->d->max_vcpus ? m->d->vcpu[id] : NULL;
+    const struct vcpu *v = id < m->d->max_vcpus ? m->d->vcpu[index_nospec(id, m->d->max_vcpus)] : NULL;
 
     return v && v->cpu < nr_cpus ? v->cpu : 0;
+}
+
+static const char *refusal(int rc)
+{
+    return rc == -ENOSPC ? "no host vector left" : rc == -ENOMEM ? "no memory for its interrupt table" :
+           rc == -ENODEV ? "the IOMMU's tables have no place for the device" : "the CPU cannot be reached";
 }
 
 bool msg_bind(struct pci_msg *m, u64 *addr, u32 *data)
 {
     int v = m->vector ? m->vector : irq_vector_alloc(msg_irq, m);
+    int rc = v < 0 ? v : msi_route((u16)m->s, (unsigned)v, choose_cpu(m), addr, data);
 
-    if (v < 0)
+    if (rc) {
+        if (v > 0 && !m->vector)
+            irq_vector_free((unsigned)v);
+        printk(LOG_WARN, "PCI %02x:%02x.%u: a message interrupt stays off: %s\n", m->s >> 8 & 0xff, m->s >> 3 & 31,
+               m->s & 7, refusal(rc));
         return false;
+    }
     m->vector = v;
-    msi_compose((unsigned)v, choose_cpu(m), addr, data);
     return true;
 }
 
 void msg_unbind(struct pci_msg *m)
 {
-    if (m->vector)
-        irq_vector_free((unsigned)m->vector);
+    if (!m->vector)
+        return;
+    msi_unroute((u16)m->s, (unsigned)m->vector);    /* before another device can get the vector */
+    irq_vector_free((unsigned)m->vector);
     m->vector = 0;
 }
 
@@ -46,7 +59,7 @@ void msi_probe(struct vpci *vp, struct pci_dev *dev, u8 cap)
     u16 ctrl = (u16)pci_read(dev->s, cap + 2u, 2);
 
     dev->msi = (struct pci_msi){ .cap = cap, .is64 = ctrl & MSI_64, .maskbit = ctrl & MSI_MASKBIT,
-                                 .msg = { .d = vp->d } };
+                                 .msg = { .d = vp->d, .s = dev->s } };
     if (ctrl & MSI_ENABLE)          /* left on by the firmware: the vector means nothing here */
         pci_write(dev->s, cap + 2u, 2, ctrl & ~(MSI_ENABLE | MSI_MME));
 }
@@ -77,11 +90,8 @@ static void program(struct pci_dev *dev)
     u32 data;
     u64 addr;
 
-    if (!msg_bind(&m->msg, &addr, &data)) {
-        printk(LOG_WARN, "PCI %02x:%02x.%u: no host vector left for its MSI\n", dev->s >> 8 & 0xff, dev->s >> 3 & 31,
-               dev->s & 7);
+    if (!msg_bind(&m->msg, &addr, &data))
         return;
-    }
     pci_write(dev->s, m->cap + 4u, 4, (u32)addr);
     if (m->is64)
         pci_write(dev->s, m->cap + 8u, 4, (u32)(addr >> 32));

@@ -52,35 +52,104 @@ static bool fits(const struct pci_dev *dev, unsigned bir, u32 off, u32 len)
     return b && b->size && off < b->size && len <= b->size - off;
 }
 
+static struct pci_msg *entry_of(const struct pci_dev *dev, unsigned i)
+{
+    return &dev->msix.chunk[i / CHUNK_ENTRIES][i % CHUNK_ENTRIES];
+}
+
+void msix_forget(struct pci_dev *dev)
+{
+    struct pci_msix none = { 0 };
+
+    memcpy(none.chunk, dev->msix.chunk, sizeof(none.chunk));
+    dev->msix = none;
+}
+
+static bool make_entries(struct vpci *vp, struct pci_dev *dev)
+{
+    unsigned i;
+
+    for (i = 0; i < dev->msix.nr; i++) {
+        struct pci_msg **c = &dev->msix.chunk[i / CHUNK_ENTRIES], *e;
+        if (!*c && !(*c = kzalloc(CHUNK_ENTRIES * sizeof(**c))))
+            return false;
+        e = entry_of(dev, i);
+        e->d = vp->d;
+        e->s = dev->s;
+        e->masked = true;
+    }
+    return true;
+}
+
 void msix_probe(struct vpci *vp, struct pci_dev *dev, u8 cap)
 {
     struct pci_msix *x = &dev->msix;
     u16 ctrl = (u16)pci_read(dev->s, cap + 2u, 2);
     u32 table = pci_read(dev->s, cap + 4u, 4), pba = pci_read(dev->s, cap + 8u, 4);
-    unsigned i;
 
-    *x = (struct pci_msix){ .nr = (u16)((ctrl & MSIX_SIZE) + 1), .bir = table & 7, .table = table & ~7u,
-                            .pba_bir = pba & 7, .pba = pba & ~7u, .entry = x->entry, .nr_room = x->nr_room };
+    msix_forget(dev);
+    x->nr = (u16)((ctrl & MSIX_SIZE) + 1);
+    x->bir = table & 7;
+    x->table = table & ~7u;
+    x->pba_bir = pba & 7;
+    x->pba = pba & ~7u;
     if (!fits(dev, x->bir, x->table, x->nr * MSIX_ENTRY) || !fits(dev, x->pba_bir, x->pba, (x->nr + 63u) / 64 * 8)) {
         printk(LOG_WARN, "PCI %02x:%02x.%u: MSI-X table lies outside of its BAR, MSI-X is not used\n",
                dev->s >> 8 & 0xff, dev->s >> 3 & 31, dev->s & 7);
-        *x = (struct pci_msix){ .entry = x->entry, .nr_room = x->nr_room };     /* no BAR number beyond the last */
+        msix_forget(dev);           /* no BAR number beyond the last */
         return;
     }
-    if (x->nr > x->nr_room) {       /* an old, shorter array stays: its interrupts may be on their way */
-        x->entry = kzalloc(x->nr * sizeof(x->entry[0]));
-        x->nr_room = x->entry ? x->nr : 0;
-        if (!x->entry)
-            return;
-    }
-    for (i = 0; i < x->nr; i++) {
-        x->entry[i].d = vp->d;
-        x->entry[i].masked = true;
-    }
+    if (!make_entries(vp, dev))
+        return;
     set_windows(dev);
+    x->offered = vp->msix_limit ? MIN(x->nr, vp->msix_limit) : x->nr;
     x->cap = cap;
     if (ctrl & MSIX_ENABLE)
         pci_write(dev->s, cap + 2u, 2, ctrl & ~MSIX_ENABLE);
+}
+
+/* ---- sharing host vectors ---- */
+
+#define MSIX_VECTORS (VEC_DYNAMIC_LAST - VEC_DYNAMIC_FIRST + 1 - 48)    /* the rest is for lines, MSI and hot-plug */
+#define MSIX_LEAST 4
+
+/* Vectors that all functions together may ask for if each sees at most `limit` entries. */
+static unsigned wanted(unsigned limit)
+{
+    unsigned n = 0;
+    struct list *l;
+
+    list_for_each(l, &pci_devs)
+        n += MIN((unsigned)list_entry(l, struct pci_dev, node)->msix.nr, limit);
+    return n;
+}
+
+/*
+ * Drivers take an entry for each vCPU and a few more, and hang if one of them never fires; with fewer entries they
+ * share queues. So what there is no host vector for is not offered.
+ */
+void msix_share(struct vpci *vp)
+{
+    unsigned limit = MSIX_SIZE + 1;
+    struct list *l;
+
+    if (wanted(vp->d->max_vcpus + 4) > MSIX_VECTORS) {
+        for (limit = MSIX_LEAST; wanted(limit + 1) <= MSIX_VECTORS; limit++)
+            ;
+        printk(LOG_WARN, "PCI: more MSI-X entries than host vectors: dom0 sees at most %u of each device\n", limit);
+    }
+    vp->msix_limit = (u16)limit;
+    list_for_each(l, &pci_devs) {
+        struct pci_msix *x = &list_entry(l, struct pci_dev, node)->msix;
+        x->offered = MIN(x->nr, vp->msix_limit);
+    }
+}
+
+u32 msix_read(struct pci_dev *dev)
+{
+    u32 v = pci_read(dev->s, dev->msix.cap, 4);
+
+    return (v & ~((u32)MSIX_SIZE << 16)) | (u32)(dev->msix.offered - 1) << 16;
 }
 
 /* ---- the device's table ---- */
@@ -95,7 +164,7 @@ static volatile u32 *hw_entry(const struct pci_dev *dev, unsigned i)
 
 static void program(struct pci_dev *dev, unsigned i)
 {
-    struct pci_msg *e = &dev->msix.entry[i];
+    struct pci_msg *e = entry_of(dev, i);
     volatile u32 *hw = hw_entry(dev, i);
     u64 addr;
     u32 data;
@@ -103,26 +172,23 @@ static void program(struct pci_dev *dev, unsigned i)
     if (!hw || !dev->decode || !dev->msix.registered[0])
         return;                     /* msix_sync() does it when decoding goes on */
     hw[3] = 1;
-    if (!dev->msix.on || (e->masked && !e->vector))
+    if (!dev->msix.on || (e->masked && !e->vector) || i >= dev->msix.offered)
         return;
-    if (!msg_bind(e, &addr, &data)) {
-        printk(LOG_WARN, "PCI %02x:%02x.%u: no host vector left for MSI-X entry %u\n", dev->s >> 8 & 0xff,
-               dev->s >> 3 & 31, dev->s & 7, i);
+    if (!msg_bind(e, &addr, &data))
         return;
-    }
     hw[0] = (u32)addr;
     hw[1] = (u32)(addr >> 32);
     hw[2] = data;
     hw[3] = e->masked;
 }
 
+/* All of them: those that dom0 does not use may be unmasked in the device, as the firmware left them. */
 void msix_sync(struct pci_dev *dev)
 {
     unsigned i;
 
     for (i = 0; i < dev->msix.nr; i++)
-        if (!dev->msix.entry[i].masked || dev->msix.entry[i].vector)
-            program(dev, i);
+        program(dev, i);
 }
 
 void msix_off(struct pci_dev *dev)
@@ -134,9 +200,9 @@ void msix_off(struct pci_dev *dev)
     dev->msix.on = false;
     for (i = 0; i < dev->msix.nr; i++) {
         volatile u32 *hw = hw_entry(dev, i);
-        if (dev->msix.entry[i].vector && hw && dev->decode && dev->msix.registered[0])
+        if (entry_of(dev, i)->vector && hw && dev->decode && dev->msix.registered[0])
             hw[3] = 1;
-        msg_unbind(&dev->msix.entry[i]);
+        msg_unbind(entry_of(dev, i));
     }
 }
 
@@ -169,7 +235,7 @@ static u32 entry_read(const struct pci_msg *e, unsigned word)
 
 static void entry_write(struct pci_dev *dev, unsigned i, unsigned word, u32 val)
 {
-    struct pci_msg *e = &dev->msix.entry[i];
+    struct pci_msg *e = entry_of(dev, i);
 
     switch (word) {
     case 0: write_once(&e->addr, (e->addr & ~0xffffffffULL) | (val & ~3u)); break;
@@ -204,7 +270,7 @@ static void raw_write(volatile u8 *p, unsigned size, u64 val)
 /* Dword and qword accesses are what the specification allows for the table (6.8.2). */
 static void table_access(struct pci_dev *dev, u32 off, unsigned size, bool write, u64 *val)
 {
-    unsigned i = off / MSIX_ENTRY, word = off % MSIX_ENTRY / 4, k;
+    unsigned i = (unsigned)index_nospec(off / MSIX_ENTRY, dev->msix.nr), word = off % MSIX_ENTRY / 4, k;
 
     if ((size != 4 && size != 8) || off % size)
         return;
@@ -212,7 +278,7 @@ static void table_access(struct pci_dev *dev, u32 off, unsigned size, bool write
         if (write)
             entry_write(dev, i, word + k, (u32)(*val >> (32 * k)));
         else
-            *val |= (u64)entry_read(&dev->msix.entry[i], word + k) << (32 * k);
+            *val |= (u64)entry_read(entry_of(dev, i), word + k) << (32 * k);
     }
 }
 

@@ -7,7 +7,8 @@
 #define TIMESLICE_NS 10000000ULL        /* longest run while another vCPU waits */
 #define CAP_PERIOD_NS 10000000ULL       /* budgets of capped domains are refilled this often */
 #define CAP_SAVED_PERIODS 8             /* budget that may be kept, in periods */
-#define WAKE_BONUS_NS 2000000ULL        /* a waking vCPU starts this far before the queue's head */
+#define WAKE_BONUS_NS 2000000ULL        /* a waking vCPU starts this far before its first rival */
+#define MAX_BEHIND 4                    /* slices of its own that a waiting vCPU may be behind its first rival */
 #define PREEMPT_MARGIN_NS 500000ULL     /* ... and takes a CPU from one that is this much further on */
 #define NEVER (~0ULL)
 
@@ -21,6 +22,7 @@ struct sched_vcpu {
     struct list node;                   /* on the run queue */
     struct vcpu *v;
     bool queued;
+    bool parked;                        /* was passed over because its domain has no budget */
     u64 vtime_ns;                       /* weighted run time; smallest runs first */
     u64 started_ns;                     /* when it was put onto its CPU */
     u64 charged_ns;                     /* run time is accounted up to here */
@@ -29,6 +31,7 @@ struct sched_vcpu {
 
 struct sched_cpu {
     struct timer tick;                  /* end of slice, refill of a budget */
+    struct vcpu *sel;                   /* what it runs or switches to; NULL: idle */
 };
 
 extern struct spinlock sched_lock;
@@ -43,5 +46,14 @@ void runstate_change_locked(struct vcpu *v, int state, u64 now_ns);
 void charge_locked(struct vcpu *v, u64 now_ns);
 /* Refill d's budget if its period is over; true if it may run. */
 bool budget_locked(struct sched_dom *sd, u64 now_ns);
+/* vtime of s now, when it is on a CPU with what was not charged yet. */
+u64 vtime_locked(const struct sched_vcpu *s, u64 now_ns);
+/* By how much a slice advances s's vtime. */
+u64 slice_vtime_locked(const struct sched_vcpu *s);
+/* s begins to compete for CPUs, or with others than before: its vtime becomes one that is near theirs. What it is
+ * on a CPU for is charged. */
+void place_locked(struct sched_vcpu *s, u64 now_ns);
 /* v waits in the queue: tell a CPU that could run it. */
-void offer_locked(struct vcpu *v);
+void offer_locked(struct vcpu *v, u64 now_ns);
+/* Make `cpu` call the scheduler. */
+void sched_poke(unsigned cpu);

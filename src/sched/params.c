@@ -11,20 +11,27 @@ void sched_get_params(struct domain *d, struct sched_params *p)
     spin_unlock(&sched_lock);
 }
 
-int sched_set_params(struct domain *d, const struct sched_params *p)
+/* Weight 0 leaves the weight as it is. What d's vCPUs ran so far counts with the old weight; from now on they compete as if they had just come. */
+void sched_set_params(struct domain *d, const struct sched_params *p)
 {
-    if (!p->weight) return -EINVAL;
+    struct vcpu *v;
     spin_lock(&sched_lock);
-    d->sched->weight = p->weight;
+    u64 now = now_ns();
+    for_each_vcpu(d, v)
+        if (sched_cpus[v->cpu].sel == v) charge_locked(v, now);
+    if (p->weight) d->sched->weight = p->weight;
     if (p->cap != d->sched->cap) {
         d->sched->cap = p->cap;
-        d->sched->period_start_ns = now_ns();
+        d->sched->period_start_ns = now;
         d->sched->budget_ns = (s64)(CAP_PERIOD_NS * p->cap / 100);
     }
-    for (unsigned i = 0; i < nr_cpus; i++)
-        cpus[i]->resched = true;
+    for_each_vcpu(d, v) {
+        bool runs = sched_cpus[v->cpu].sel == v;
+        if (runs || v->sched->queued) place_locked(v->sched, now);
+        if (runs) sched_poke(v->cpu);
+        else if (v->sched->queued) offer_locked(v, now);
+    }
     spin_unlock(&sched_lock);
-    return 0;
 }
 
 void sched_get_affinity(struct vcpu *v, u64 *hard, u64 *soft)
@@ -39,15 +46,16 @@ void sched_get_affinity(struct vcpu *v, u64 *hard, u64 *soft)
 int sched_set_affinity(struct vcpu *v, const u64 *hard, const u64 *soft)
 {
     u64 all = nr_cpus == 64 ? NEVER : (1ULL << nr_cpus) - 1;
-    if ((hard && !(*hard & all)) || (soft && !(*soft & all))) return -EINVAL;
-    bool move = false;
+    if (hard && !(*hard & all)) return -EINVAL;
     spin_lock(&sched_lock);
-    if (hard) v->sched->hard = *hard;
-    if (soft) v->sched->soft = *soft;
-    if (hard && !(*hard >> v->cpu & 1)) move = true;
+    struct sched_vcpu *s = v->sched;
+    if (hard) s->hard = *hard;
+    if (soft) s->soft = *soft;
+    /* Off a CPU that it may not use, or should not if there is another; queued anew if it waits for one. */
+    bool wanted = s->hard & s->soft & all ? s->hard & s->soft & 1ULL << v->cpu : s->hard & 1ULL << v->cpu;
+    bool move = s->queued || (read_once(&v->running) && !wanted);
     spin_unlock(&sched_lock);
     if (move && v != current_vcpu()) {
-        /* Off the CPU it may no longer use, and queued anew. */
         vcpu_pause(v);
         vcpu_unpause(v);
     } else if (move) {
@@ -71,8 +79,9 @@ int sched_set_ratelimit_us(u32 us)
 void vcpu_get_runstate(struct vcpu *v, struct runstate *out)
 {
     spin_lock(&sched_lock);
+    u64 now = now_ns();
     *out = v->rs;
-    out->time_ns[out->state] += now_ns() - out->since_ns;
+    if (now > out->since_ns) out->time_ns[out->state] += now - out->since_ns;
     spin_unlock(&sched_lock);
 }
 
@@ -86,5 +95,9 @@ u64 vcpu_cpu_time_ns(struct vcpu *v)
 u64 cpu_idle_ns(unsigned cpu)
 {
     struct cpu *c = cpus[cpu];
-    return c->idle_ns + (c->curr ? 0 : now_ns() - c->idle_since_ns);
+    spin_lock(&sched_lock);
+    u64 now = now_ns(), ns = c->idle_ns;
+    if (!sched_cpus[cpu].sel && now > c->idle_since_ns) ns += now - c->idle_since_ns;
+    spin_unlock(&sched_lock);
+    return ns;
 }

@@ -3,6 +3,10 @@
  * Credit2-like scheduler: one run queue, ordered by weighted run time; weights and caps per domain.
  * A vCPU's vtime advances by run time * 256 / weight, so two spinning vCPUs share a CPU as their weights. A cap is
  * a budget of run time per period; a domain without budget stays queued but is passed over until the refill.
+ *
+ * vtimes are compared between vCPUs that want the same CPUs at the same time. Over longer times they drift apart: who
+ * sleeps, is capped or shares a crowded CPU falls behind, who has a CPU alone runs ahead. Whoever begins to compete
+ * is placed near its rivals (place_locked), and who waits is never left far behind (keep_near_locked in run.c).
  */
 #include "boot/cmdline.h"
 #include "call/abi.h"
@@ -75,18 +79,59 @@ bool vcpu_runnable(const struct vcpu *v)
 void runstate_change_locked(struct vcpu *v, int state, u64 now)
 {
     if (v->rs.state == state) return;
+    now = MAX(now, v->rs.since_ns);     /* clocks of two CPUs may differ a little */
     v->rs.time_ns[v->rs.state] += now - v->rs.since_ns;
     v->rs.since_ns = now;
     v->rs.state = state;
 }
 
+static u64 uncharged_ns(const struct sched_vcpu *s, u64 now)
+{
+    return now > s->charged_ns ? now - s->charged_ns : 0;
+}
+
 void charge_locked(struct vcpu *v, u64 now)
 {
     struct sched_vcpu *s = v->sched;
-    u64 ran = now - s->charged_ns;
+    u64 ran = uncharged_ns(s, now);
     s->charged_ns = now;
     s->vtime_ns += ran * DEFAULT_WEIGHT / v->dom->sched->weight;
     if (v->dom->sched->cap) v->dom->sched->budget_ns -= (s64)ran;
+}
+
+u64 vtime_locked(const struct sched_vcpu *s, u64 now)
+{
+    if (sched_cpus[s->v->cpu].sel != s->v) return s->vtime_ns;
+    return s->vtime_ns + uncharged_ns(s, now) * DEFAULT_WEIGHT / s->v->dom->sched->weight;
+}
+
+u64 slice_vtime_locked(const struct sched_vcpu *s)
+{
+    return TIMESLICE_NS * DEFAULT_WEIGHT / s->v->dom->sched->weight;
+}
+
+/* Smallest vtime of the others that run, or wait and have budget, where s may run; NEVER: s is alone. */
+static u64 first_rival_locked(const struct sched_vcpu *s, u64 now)
+{
+    u64 min = NEVER;
+    struct list *l;
+    list_for_each(l, &runq) {
+        const struct sched_vcpu *o = list_entry(l, struct sched_vcpu, node);
+        if (o != s && !o->parked && o->hard & s->hard) min = MIN(min, o->vtime_ns);
+    }
+    for (unsigned i = 0; i < nr_cpus; i++) {
+        const struct vcpu *v = sched_cpus[i].sel;
+        if (v && v != s->v && v->sched->hard & s->hard) min = MIN(min, vtime_locked(v->sched, now));
+    }
+    return min;
+}
+
+void place_locked(struct sched_vcpu *s, u64 now)
+{
+    u64 first = first_rival_locked(s, now);
+    if (first == NEVER) return;
+    u64 least = first > WAKE_BONUS_NS ? first - WAKE_BONUS_NS : 0, most = first + slice_vtime_locked(s);
+    s->vtime_ns = MIN(MAX(s->vtime_ns, least), most);
 }
 
 bool budget_locked(struct sched_dom *sd, u64 now)
@@ -110,21 +155,31 @@ static bool may_run_on(const struct vcpu *v, unsigned cpu)
     return v->sched->hard >> cpu & 1;
 }
 
-/* Best CPU to tell that v waits: where it ran last if idle, any idle one, or one whose vCPU is well ahead.
- * -1: v just waits its turn. */
-static int pick_cpu_locked(struct vcpu *v)
+/* An idle CPU of mask that nobody called yet, best the one where v ran last; -1: none. */
+static int idle_cpu_locked(const struct vcpu *v, u64 mask)
 {
-    int best = -1;
-    u64 worst = v->sched->vtime_ns + PREEMPT_MARGIN_NS;
     for (unsigned n = 0; n < nr_cpus; n++) {
         unsigned cpu = (v->cpu + n) % nr_cpus;
-        if (!may_run_on(v, cpu)) continue;
-        struct vcpu *curr = cpus[cpu]->curr;
-        if (!curr) return (int)cpu;
-        if (curr->sched->vtime_ns > worst) {
-            worst = curr->sched->vtime_ns;
-            best = (int)cpu;
-        }
+        if (mask >> cpu & 1 && !sched_cpus[cpu].sel && !read_once(&cpus[cpu]->resched)) return (int)cpu;
+    }
+    return -1;
+}
+
+/* Best CPU to tell that v waits: an idle one, if possible of its soft affinity, or the one whose vCPU is furthest
+ * ahead. -1: v just waits its turn. */
+static int pick_cpu_locked(struct vcpu *v, u64 now)
+{
+    int best = idle_cpu_locked(v, v->sched->hard & v->sched->soft);
+    u64 worst = v->sched->vtime_ns + PREEMPT_MARGIN_NS;
+    if (best < 0) best = idle_cpu_locked(v, v->sched->hard);
+    if (best >= 0) return best;
+    for (unsigned n = 0; n < nr_cpus; n++) {
+        unsigned cpu = (v->cpu + n) % nr_cpus;
+        struct vcpu *runs = sched_cpus[cpu].sel;
+        u64 vtime = runs && may_run_on(v, cpu) ? vtime_locked(runs->sched, now) : 0;
+        if (vtime <= worst) continue;
+        worst = vtime;
+        best = (int)cpu;
     }
     /* A CPU that ran alone so far has no tick armed that would end the turn it waits for. */
     for (unsigned n = 0; best < 0 && n < nr_cpus; n++)
@@ -132,41 +187,27 @@ static int pick_cpu_locked(struct vcpu *v)
     return best;
 }
 
-/* Make `cpu` call the scheduler. */
-static void poke(unsigned cpu)
+void sched_poke(unsigned cpu)
 {
     write_once(&cpus[cpu]->resched, true);
     if (cpus[cpu] != this_cpu()) smp_kick(cpu);
 }
 
-void offer_locked(struct vcpu *v)
+void offer_locked(struct vcpu *v, u64 now)
 {
-    int cpu = pick_cpu_locked(v);
-    if (cpu >= 0) poke((unsigned)cpu);
+    int cpu = pick_cpu_locked(v, now);
+    if (cpu >= 0) sched_poke((unsigned)cpu);
 }
 
-static u64 queue_head_vtime_locked(void)
-{
-    u64 min = NEVER;
-    struct list *l;
-    list_for_each(l, &runq)
-        min = MIN(min, list_entry(l, struct sched_vcpu, node)->vtime_ns);
-    for (unsigned i = 0; i < nr_cpus; i++)
-        if (cpus[i]->curr) min = MIN(min, cpus[i]->curr->sched->vtime_ns);
-    return min;
-}
-
-static void enqueue_locked(struct vcpu *v, bool woken, u64 now)
+static void enqueue_locked(struct vcpu *v, u64 now)
 {
     struct sched_vcpu *s = v->sched;
-    if (woken) {
-        /* Sleepers neither save up time nor start behind everybody else. */
-        u64 head = queue_head_vtime_locked();
-        if (head != NEVER) s->vtime_ns = MAX(s->vtime_ns, head > WAKE_BONUS_NS ? head - WAKE_BONUS_NS : 0);
-    }
+    place_locked(s, now);
+    s->parked = false;
     list_add_tail(&runq, &s->node);
     s->queued = true;
     runstate_change_locked(v, RUNSTATE_runnable, now);
+    offer_locked(v, now);
 }
 
 static int sleep_state(const struct vcpu *v)
@@ -177,15 +218,13 @@ static int sleep_state(const struct vcpu *v)
 void sched_update(struct vcpu *v)
 {
     struct sched_vcpu *s = v->sched;
-    int cpu = -1;
-    u64 now = now_ns();
     spin_lock(&sched_lock);
+    u64 now = now_ns();
     bool want = vcpu_runnable(v);
     if (read_once(&v->running)) {
-        if (!want) cpu = (int)v->cpu;
+        if (!want) sched_poke(v->cpu);
     } else if (want && !s->queued) {
-        enqueue_locked(v, true, now);
-        cpu = pick_cpu_locked(v);
+        enqueue_locked(v, now);
     } else if (!want) {
         if (s->queued) {
             list_del(&s->node);
@@ -193,7 +232,6 @@ void sched_update(struct vcpu *v)
         }
         runstate_change_locked(v, sleep_state(v), now);
     }
-    if (cpu >= 0) poke((unsigned)cpu);
     spin_unlock(&sched_lock);
 }
 
@@ -226,21 +264,22 @@ void vcpu_wait_descheduled(struct vcpu *v)
         cpu_relax();
 }
 
+/* Step behind the next one in the queue, not further: others may be there whose turn is far away. */
 void vcpu_yield(void)
 {
     struct vcpu *v = current_vcpu();
-    spin_lock(&sched_lock);
     struct list *l;
-    u64 now = now_ns();
-    charge_locked(v, now);
-    /* Step behind the next one in the queue. */
+    u64 first = NEVER;
+    spin_lock(&sched_lock);
+    charge_locked(v, now_ns());
     list_for_each(l, &runq) {
         struct sched_vcpu *s = list_entry(l, struct sched_vcpu, node);
-        if (may_run_on(s->v, this_cpu()->id)) {
-            v->sched->vtime_ns = MAX(v->sched->vtime_ns, s->vtime_ns + 1);
-            v->sched->started_ns = 0;           /* the rate limit does not apply */
-            this_cpu()->resched = true;
-        }
+        if (may_run_on(s->v, this_cpu()->id) && !s->parked) first = MIN(first, s->vtime_ns);
+    }
+    if (first != NEVER) {
+        v->sched->vtime_ns = MAX(v->sched->vtime_ns, first + 1);
+        v->sched->started_ns = 0;           /* the rate limit does not apply */
+        this_cpu()->resched = true;
     }
     spin_unlock(&sched_lock);
 }

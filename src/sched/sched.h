@@ -25,9 +25,10 @@ void vcpu_wait_descheduled(struct vcpu *v);
 /* domctl / sysctl access. Bitmaps have NR_CPUS bits. */
 struct sched_params { u16 weight, cap; };
 void sched_get_params(struct domain *d, struct sched_params *p);
-int sched_set_params(struct domain *d, const struct sched_params *p) __must_check;   /* -EINVAL: weight 0 */
+void sched_set_params(struct domain *d, const struct sched_params *p);      /* weight 0: unchanged */
 void sched_get_affinity(struct vcpu *v, u64 *hard, u64 *soft);
-int sched_set_affinity(struct vcpu *v, const u64 *hard, const u64 *soft) __must_check; /* NULL: unchanged; -EINVAL empty */
+/* NULL: unchanged. -EINVAL: no CPU is left. A soft affinity without a CPU that there is prefers none. */
+int sched_set_affinity(struct vcpu *v, const u64 *hard, const u64 *soft) __must_check;
 u32 sched_get_ratelimit_us(void);
 int sched_set_ratelimit_us(u32 us) __must_check;
 /* Up-to-date runstate (copy), also of a running vCPU. */
@@ -35,6 +36,10 @@ void vcpu_get_runstate(struct vcpu *v, struct runstate *out);
 /* CPU time used, ns. */
 u64 vcpu_cpu_time_ns(struct vcpu *v);
 u64 cpu_idle_ns(unsigned cpu);
+
+/* Debug key 'r': what each CPU runs; a domain's parameters and its vCPUs. */
+void sched_dump_cpus(void);
+void sched_dump(struct domain *d);
 
 /* Per-CPU: never returns. */
 void run_loop(void) __noreturn;

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ticket locks. The word's low half is the ticket being served, the high half the next one to hand out, so CPUs
- * get the lock in the order in which they asked. Debug builds keep the list of locks each CPU holds and stop at
- * the first acquisition out of rank order, which is a deadlock waiting for its second half (I-11).
+ * get the lock in the order in which they asked. Each CPU keeps a list of the locks it holds, in every build, and stops
+ * at the first acquisition out of rank order, which is a deadlock waiting for its second half (I-11).
  */
 #include "sync/sync.h"
 #include "cpu/percpu.h"
 
 #define TICKET (1u << 16)
 
-#ifndef NDEBUG
 static const char *const rank_names[RANK_NR] = {
     [RANK_DOMCTL] = "domctl", [RANK_DOMLIST] = "domlist", [RANK_DOMAIN] = "domain", [RANK_GNTTAB] = "gnttab",
     [RANK_GNTENTRY] = "gntentry", [RANK_MAPTRACK] = "maptrack", [RANK_P2M] = "p2m", [RANK_IOMMU] = "iommu",
     [RANK_PCI] = "pci", [RANK_EVTCHN] = "evtchn", [RANK_EVTCHN_FIFO] = "evtchn-fifo",
-    [RANK_VIOAPIC] = "vioapic", [RANK_VLAPIC] = "vlapic", [RANK_IRQ] = "irq", [RANK_SCHED] = "sched",
-    [RANK_TIMER] = "timer", [RANK_TIME] = "time", [RANK_RUNSTATE] = "runstate", [RANK_HOSTMAP] = "hostmap",
+    [RANK_VIOAPIC] = "vioapic", [RANK_VLAPIC] = "vlapic", [RANK_IRQ] = "irq", [RANK_IOMMU_CMD] = "iommu-cmd",
+    [RANK_SCHED] = "sched", [RANK_TIMER] = "timer", [RANK_TIME] = "time", [RANK_AREA] = "area", [RANK_HOSTMAP] = "hostmap",
     [RANK_VPCI] = "vpci", [RANK_BLOCK] = "block", [RANK_HEAP] = "heap",
     [RANK_CONSOLE] = "console",
 };
@@ -35,19 +34,24 @@ static __attribute__((noinline, cold)) void bad_order(const struct cpu *c, const
     panic("lock %s taken while holding %s\n", rank_name(l), rank_name(c->locks[c->nr_locks - 1]));
 }
 
+static inline bool in_order(const struct cpu *c, const struct spinlock *l)
+{
+    return likely(c) && (!c->nr_locks || c->locks[c->nr_locks - 1]->rank < l->rank);
+}
+
 static inline void check_order(const struct cpu *c, const struct spinlock *l, bool nested)
 {
-    if (unlikely(!c) || likely(!c->nr_locks))
+    if (unlikely(!c) || in_order(c, l))
         return;
     const struct spinlock *last = c->locks[c->nr_locks - 1];
-    if (likely(last->rank < l->rank))
-        return;
     bool twice = false;
     for (unsigned i = 0; i < c->nr_locks; i++)
         twice |= c->locks[i] == l;
     if (last->rank > l->rank || !nested || twice)
         bad_order(c, l);
 }
+
+static __attribute__((noinline, cold)) void __noreturn too_many(void) { panic("too many locks held\n"); }
 
 /* at_end: check_order() was passed, so that l comes behind all that are held. */
 static inline void note_taken(struct cpu *c, const struct spinlock *l, bool at_end)
@@ -56,7 +60,7 @@ static inline void note_taken(struct cpu *c, const struct spinlock *l, bool at_e
         return;
     unsigned i = c->nr_locks;
     if (unlikely(i >= ARRAY_SIZE(c->locks)))
-        panic("too many locks held\n");
+        too_many();
     c->nr_locks = i + 1;
     for (; !at_end && i && c->locks[i - 1]->rank > l->rank; i--)
         c->locks[i] = c->locks[i - 1];
@@ -98,39 +102,43 @@ void locks_dump(void)
     for (unsigned i = 0; c && i < c->nr_locks && i < ARRAY_SIZE(c->locks); i++)
         printk(LOG_ERR, "  holds lock %s (%p)\n", rank_name(c->locks[i]), (const void *)c->locks[i]);
 }
-#else
-static inline void check_order(const struct cpu *c, const struct spinlock *l, bool nested) {}
-static inline void note_taken(struct cpu *c, const struct spinlock *l, bool at_end) {}
-static inline void note_released(const struct spinlock *l) {}
-void assert_no_locks(void) {}
-void locks_dump(void) {}
-#endif
 
+/* Somebody else has it. */
 static __attribute__((noinline)) void wait_turn(struct spinlock *l, u32 ticket)
 {
     while ((load_acquire(&l->word) & (TICKET - 1)) != ticket)
         cpu_relax();
+    note_taken(this_cpu(), l, true);
 }
 
-static inline void lock_wait(struct spinlock *l)
+static inline void take(struct cpu *c, struct spinlock *l)
 {
     u32 w = atomic_add(&l->word, TICKET);
 
     if (unlikely((w & (TICKET - 1)) != w >> 16))
-        wait_turn(l, w >> 16);
+        return wait_turn(l, w >> 16);
+    note_taken(c, l, true);
 }
 
-static inline void take(struct spinlock *l, bool nested)
+/* Every lock comes by here, so what is not the usual case is kept apart, and the usual one needs no stack frame. */
+static __attribute__((noinline)) void check_and_take(struct spinlock *l, bool nested)
 {
     struct cpu *c = this_cpu();
 
     check_order(c, l, nested);
-    lock_wait(l);
-    note_taken(c, l, true);
+    take(c, l);
 }
 
-void spin_lock(struct spinlock *l) { take(l, false); }
-void spin_lock_nested(struct spinlock *l) { take(l, true); }
+void spin_lock(struct spinlock *l)
+{
+    struct cpu *c = this_cpu();
+
+    if (unlikely(!in_order(c, l)))
+        return check_and_take(l, false);
+    take(c, l);
+}
+
+void spin_lock_nested(struct spinlock *l) { check_and_take(l, true); }
 
 bool spin_trylock(struct spinlock *l)
 {

@@ -7,7 +7,7 @@
  * the run loop, by the idle loop and at preemption checks of long operations, always with no lock held.
  * Therefore no lock needs an irqsave variant, and a handler may take any lock.
  *
- * A lock may be taken only while all locks held by this CPU have a lower rank. Debug builds check this, and
+ * A lock may be taken only while all locks held by this CPU have a lower rank. That is always checked, and
  * that none is held at every return to a guest.
  */
 #pragma once
@@ -23,17 +23,18 @@ enum lock_rank {
     RANK_GNTENTRY,      /* a granter's active entries */
     RANK_MAPTRACK,      /* a mapper's handle table */
     RANK_P2M,           /* second-stage tables of one domain */
-    RANK_IOMMU,         /* IOMMU tables of one domain, command queue */
+    RANK_IOMMU,         /* IOMMU tables of one domain */
     RANK_PCI,           /* devices and BARs */
     RANK_EVTCHN,        /* event channel tables of one domain */
     RANK_EVTCHN_FIFO,   /* one FIFO queue */
     RANK_VIOAPIC,       /* virtual IO-APIC */
     RANK_VLAPIC,        /* virtual local APIC */
     RANK_IRQ,           /* host interrupt descriptors, IO-APIC, MSI */
+    RANK_IOMMU_CMD,     /* IOMMU command queues, interrupt tables */
     RANK_SCHED,         /* run queue */
     RANK_TIMER,         /* timers of one CPU */
     RANK_TIME,          /* wall clock */
-    RANK_RUNSTATE,      /* registered runstate area of one vCPU */
+    RANK_AREA,          /* registered runstate and time areas of one vCPU */
     RANK_HOSTMAP,       /* host page tables: new mappings */
     RANK_BLOCK,         /* RAM blocks and page entries (inner: called from nearly everywhere) */
     RANK_HEAP,          /* hypervisor heap */
@@ -53,7 +54,7 @@ void spin_lock(struct spinlock *l);
 void spin_lock_nested(struct spinlock *l);
 void spin_unlock(struct spinlock *l);
 bool spin_trylock(struct spinlock *l) __must_check;
-/* Panics if this CPU holds a lock; called at every return to a guest and in irq_window(). Debug builds only. */
+/* Panics if this CPU holds a lock; called at every return to a guest and in irq_window(). */
 void assert_no_locks(void);
 /* Print the locks this CPU holds (panic). */
 void locks_dump(void);
@@ -69,7 +70,7 @@ static inline void hook_read(const void *addr) { (void)addr; }
 #endif
 
 /* Single, untorn accesses to memory that others change; the compiler can neither repeat nor split them. */
-#define read_once(p)      ({ hook_read(p); *(const volatile __typeof__(*(p)) *)(p); })
+#define read_once(p)      ({ hook_read((const void *)(p)); *(const volatile __typeof__(*(p)) *)(p); })
 #define write_once(p, v)  do { hook_point(p); *(volatile __typeof__(*(p)) *)(p) = (v); } while (0)
 #define load_acquire(p)   ({ hook_read(p); __atomic_load_n(p, __ATOMIC_ACQUIRE); })
 #define store_release(p, v) do { hook_point(p); __atomic_store_n(p, v, __ATOMIC_RELEASE); } while (0)
@@ -91,4 +92,12 @@ static inline bool atomic_bit_set(u64 *m, unsigned n)
 { return atomic_or(&m[n / 64], 1ULL << (n % 64)) >> (n % 64) & 1; }
 static inline bool atomic_bit_clear(u64 *m, unsigned n)
 { return atomic_and(&m[n / 64], ~(1ULL << (n % 64))) >> (n % 64) & 1; }
-static inline void cpu_relax(void) { hook_point(0); __builtin_ia32_pause(); }
+/* In loops that wait for another CPU. The host's watchdog (debug/watchdog.c) looks from here whether that one is alive. */
+extern bool watchdog_on;
+void watchdog_wait(void);
+static inline void cpu_relax(void)
+{
+    hook_point(NULL);
+    __builtin_ia32_pause();
+    if (watchdog_on) watchdog_wait();
+}

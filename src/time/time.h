@@ -47,5 +47,7 @@ void timer_stop(struct timer *t);
 void timer_stop_sync(struct timer *t);
 /* Timer interrupt: run what is due and re-arm the hardware. */
 void timer_run(void);
+/* Debug key 'a'. */
+void timer_dump(void);
 /* Hardware: fire VEC_TIMER on this CPU at absolute system time ns (cpu/lapic.c; fake in hosted builds). */
 void timer_hw_set(u64 expires_ns);

@@ -4,6 +4,7 @@
  * moves to the calling CPU, because only that CPU can program its own timer hardware.
  */
 #include "cpu/percpu.h"
+#include "debug/console.h"
 #include "sync/sync.h"
 #include "time/time.h"
 
@@ -140,3 +141,33 @@ void timer_run(void)
     arm_locked();
     spin_unlock(&locks[me]);
 }
+
+/* ---- debug key 'a' ---- */
+#define DUMP_MAX 16                 /* timers of one CPU; the rest is counted */
+
+static void dump_queue(unsigned cpu)
+{
+    struct timer t[DUMP_MAX];
+    unsigned n = 0;
+    struct list *l;
+    u64 offset;
+    spin_lock(&locks[cpu]);
+    u64 now = now_ns();
+    list_for_each(l, queue(cpu)) {
+        if (n < DUMP_MAX) t[n] = *list_entry(l, struct timer, node);
+        n++;
+    }
+    spin_unlock(&locks[cpu]);
+    printk(LOG_ERR, "CPU%u: %u timers\n", cpu, n);
+    for (unsigned i = 0; i < MIN(n, (unsigned)DUMP_MAX); i++) {
+        const char *name = symbol_lookup((u64)t[i].fn, &offset);
+        printk(LOG_ERR, "  in %8ld us: %s(%lx)\n", (s64)(t[i].expires_ns - now) / 1000, name, (u64)t[i].arg);
+    }
+    if (n > DUMP_MAX) printk(LOG_ERR, "  and %u later ones\n", n - DUMP_MAX);
+}
+
+void timer_dump(void)
+{
+    for (unsigned i = 0; i < nr_cpus; i++) dump_queue(i);
+}
+DEBUG_KEY(timers, 'a', "timers of all CPUs", timer_dump);

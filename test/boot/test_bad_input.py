@@ -2,6 +2,8 @@
 """Machines, boot entries, files and options that cannot be used: one clear line and a halt, or a warning and a boot. A
 reset without that line (a triple fault: QEMU ends, -no-reboot) is a failure."""
 import random
+import re
+import socket
 
 import pytest
 
@@ -10,7 +12,7 @@ from machine import CACHE
 
 HELLO = own.GUESTS / "hello.elf"
 BOOTS = r"GUEST PASS hello"
-FAIL = r"\(XEN\) Cannot start dom0: [^\n]*"
+FAIL = r"\(XEN\) Cannot start dom0: [^\n]*\n"
 
 
 def stops(pattern, **kw):
@@ -45,8 +47,26 @@ def test_old_cpu():
 
 
 def test_no_iommu():
-    out = stops(FAIL + r"\n", iommu=False)
+    out = stops(FAIL, iommu=False)
     assert "dom0-iommu=none" in out
+
+
+def test_machine_check():
+    """A hardware error is told bank by bank before the machine is reset."""
+    m = own.Small(iommu=False, xen="noreboot")          # halted, but its machine checks are on
+    real = m.command
+    m.command = lambda: real() + ["-chardev", f"socket,id=mon,path={m.tmp}/mon,server=on,wait=off", "-mon", "mon"]
+    m.start()
+    try:
+        m.child.expect(FAIL, timeout=30)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(f"{m.tmp}/mon")
+            s.sendall(b"mce 0 4 0xbe00000000000000 0x5 0x12345000 0x8c\n")
+            m.child.expect(r"Panic on CPU 0:\s+\(XEN\) machine check\s", timeout=10)
+            assert "bank 4: status be00000000000000 address 0000000012345000" in m.child.before, m.child.before
+            m.child.expect(r"Halted \(noreboot\)", timeout=10)
+    finally:
+        m.off()
 
 
 def test_no_iommu_accepted():
@@ -67,10 +87,11 @@ def test_iommu_off():
 
 @pytest.mark.parametrize("mem", [16, 32, 64])
 def test_little_memory(mem):
-    """Either one line, or it is enough."""
-    pattern = r"too little memory[^\n]*|Cannot start[^\n]*|No \d+ KiB[^\n]*|" + BOOTS
-    out = own.power_on(until=pattern, timeout=30, mem=mem, dom0_mem="")
-    assert "too little memory" in out or "Cannot start" in out or BOOTS in out or "No " in out, out[-2000:]
+    """One line says how much there is and how much is needed."""
+    out = stops(r"Cannot start: [^\n]*\n", mem=mem, dom0_mem="")
+    m = re.search(r"\(XEN\) Cannot start: too little memory, (\d+) MiB of RAM found, at least (\d+) MiB are needed\n", out)
+    assert m, out[-2000:]
+    assert mem - 2 <= int(m.group(1)) <= mem < int(m.group(2)) <= 128
 
 
 def test_small_machine_boots():

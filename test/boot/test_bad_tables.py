@@ -96,6 +96,14 @@ def entry_length(signature, offset, length):
     return lambda a: a.put(a.table(signature) + offset, length, a.table(signature))
 
 
+def last_entry(offset, data):
+    """Bytes of the IVRS table's last device entry, the IO-APIC's."""
+    def damage(a):
+        t = a.table(b"IVRS")
+        a.put(t + a.u32(t + 4) - 8 + offset, data, t)
+    return damage
+
+
 NO_IOMMU = dict(iommu=True, xen="dom0-iommu=none")
 ACPI = {
     "pointer_checksum": (lambda a: a.put(a.rsdp + 8, b"\x11"), "no tables found", NO_IOMMU),
@@ -119,10 +127,14 @@ ACPI = {
     "ivrs_checksum": (table_checksum(b"IVRS"), "IVRS at", NO_IOMMU),
     "ivrs_entry_0": (entry_length(b"IVRS", 50, b"\0\0"), "malformed", NO_IOMMU),
     "ivrs_entry_max": (entry_length(b"IVRS", 50, b"\xff\xff"), "malformed", NO_IOMMU),
+    "ivrs_device_unknown": (entry_length(b"IVRS", 72, b"\xff"), "wrong device entry at 0x48", {}),
+    "ivrs_ioapic_unknown": (last_entry(4, b"\x07"), "interrupts cannot be remapped: the IVRS table does not name IO-APIC 0", {}),
+    "ivrs_ioapic_cut": (last_entry(0, b"\xf0"), "wrong device entry at", {}),
+    "ivrs_ioapic_far": (last_entry(5, b"\xff\xff"), "interrupts are remapped", {}),
 }
 # The rest of the rows differ little from these.
 SHORT = ("pointer_checksum", "list_checksum", "list_length_max", "list_in_list", "madt_checksum", "madt_length_0", "madt_entry_0",
-         "ivrs_entry_0")
+         "ivrs_entry_0", "ivrs_ioapic_unknown")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in SHORT else pytest.mark.long) for n in ACPI])

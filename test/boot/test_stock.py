@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Debian's kernel as dom0 with a busybox initrd: CPUs, power-off, compressed kernel, console switch, consoles, UEFI."""
+import hashlib
+import os
 import re
+import subprocess
 
 import pexpect
 import pytest
@@ -54,6 +57,20 @@ def test_compressed_kernel():
     assert "GUEST: up, 2 cpus" in out
 
 
+def test_small_dom0_with_a_large_initrd(tmp_path):
+    """60 MiB that do not compress, and vmlinuz unpacked beside them, in 256 MiB."""
+    (tmp_path / "filler").write_bytes(os.urandom(58 << 20))
+    filler = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], input=b"filler\n", cwd=tmp_path, check=True,
+                            capture_output=True).stdout
+    first = (CACHE / "guest.initrd").read_bytes()
+    (tmp_path / "initrd").write_bytes(first + bytes(-len(first) % 4) + filler)
+    assert (tmp_path / "initrd").stat().st_size > 59 << 20
+    out = run_once("md5sum /filler; grep MemTotal /proc/meminfo", kernel=CACHE / "vmlinuz", initrd=tmp_path / "initrd", smp=1,
+                   dom0_mem="256M", timeout=400)
+    assert hashlib.md5((tmp_path / "filler").read_bytes()).hexdigest() in out
+    assert "GUEST: rc 0" in out
+
+
 def test_console_vga():
     out = run_once("true", console="com1=115200,8n1 console=com1,vga loglvl=all", smp=1)
     assert "malformed" not in out
@@ -73,7 +90,7 @@ def test_kernel_panic_is_a_crash():
     m = stock(linux="panic=1 t.run=echo%20c%20>%20/proc/sysrq-trigger", smp=1).start()
     try:
         m.expect("GUEST: up", 240)
-        i = m.child.expect([r"Hardware Dom0 [^\n]*", pexpect.EOF, pexpect.TIMEOUT], timeout=40)
+        i = m.child.expect([r"Hardware Dom0 [^\n]*\n", pexpect.EOF, pexpect.TIMEOUT], timeout=40)
         assert i == 0, m.child.before[-1500:]
         assert "crashed" in m.child.after or "reboot" in m.child.after
         assert m.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=20) == 0
@@ -90,7 +107,9 @@ def test_console_switch():
         m.child.send("\x01\x01\x01")
         m.expect(r"\(XEN\) \*\*\* Serial input to Xen[^\n]*|\(XEN\) \*\*\* Serial input to Helium[^\n]*", 20)
         for key, shows in (("h", r"show this list"), ("q", r"d0: alive"), ("d", r"rip "), ("c", r"CPU"), ("m", r"RAM: "),
-                           ("t", r"TSC "), ("e", r"d0: "), ("g", r"d0: "), ("i", r"vector 0x")):
+                           ("t", r"TSC "), ("e", r"d0: "), ("g", r"d0: "), ("i", r"vector 0x"),
+                           ("r", r"d0: weight 256, cap 0%"), ("a", r"CPU1: \d+ timers"), ("Q", r"00:00\.0: dom0's"),
+                           ("M", r"\d+ message interrupts"), ("V", r"Device table: \d+ entries"), ("v", r"  tr   sel ")):
             m.child.send(key)
             m.expect(rf"'{key}' pressed", 20)
             m.expect(shows, 20)
@@ -120,15 +139,15 @@ class BadConfig(own.Small):
     text = ""
 
     def _esp(self):
-        cfg = self.tmp / "xen.cfg"
+        cfg, junk = self.tmp / "xen.cfg", self.tmp / "junk"
         cfg.write_bytes(self.text)
+        junk.write_bytes(b"no microcode" * 1000)
         make_esp(self.tmp / "esp.img", {"EFI/BOOT/BOOTX64.EFI": self.hypervisor, "EFI/BOOT/xen.cfg": cfg,
-                                        "EFI/BOOT/hello": self.kernel})
+                                        "EFI/BOOT/hello": self.kernel, "EFI/BOOT/junk": junk})
 
 
 CONFIGS = {
     "empty": (b"", r"no configuration file|no kernel="),
-    "no_default": (b"[a]\nkernel=hello\n", r"no kernel= in section \[\]"),
     "no_kernel": (b"[global]\ndefault=a\n[a]\noptions=console=com1\n", r"no kernel="),
     "missing_file": (b"[global]\ndefault=a\n[a]\nkernel=nothere x\n", r"cannot read file 'nothere'"),
     "missing_initrd": (b"[global]\ndefault=a\n[a]\nkernel=hello\nramdisk=notthere\n", r"cannot read file 'notthere'"),
@@ -152,14 +171,25 @@ def test_efi_bad_config(name):
         m.off()
 
 
+ODD_CONFIGS = {
+    # Comments, blanks, DOS line ends, unknown keys, sections in any order, no line end at the end.
+    "odd": (b"; comment\r\n\r\n[a]\r\nunknown=5\r\noptions=com1=115200,8n1 console=com1 dom0_mem=64M\r\n"
+            b"kernel=hello one two\r\n# more\r\n[b]\r\nkernel=nothere\r\n[global]\r\ndefault=a", "GUEST PASS hello"),
+    # Without default= the headers do not count.
+    "no_default": (b"[a]\noptions=com1=115200,8n1 console=com1 dom0_mem=64M\n[b]\nkernel=hello\n", "GUEST PASS hello"),
+    # Looked at, and no update for this CPU.
+    "microcode": (b"options=com1=115200,8n1 console=com1 dom0_mem=64M\nkernel=hello\nucode=junk\n",
+                  "the file has nothing newer for this CPU.*GUEST PASS hello"),
+}
+
+
 @efi
-def test_efi_odd_config_boots():
-    """Comments, blanks, DOS line ends, unknown keys, sections in any order, no line end at the end."""
+@pytest.mark.parametrize("name", ODD_CONFIGS)
+def test_efi_odd_config_boots(name):
     m = BadConfig(loader="efi")
-    m.text = (b"; comment\r\n\r\n[a]\r\nunknown=5\r\noptions=com1=115200,8n1 console=com1 dom0_mem=64M\r\n"
-              b"kernel=hello one two\r\n# more\r\n[b]\r\nkernel=nothere\r\n[global]\r\ndefault=a")
+    m.text, expected = ODD_CONFIGS[name]
     m.start()
     try:
-        m.expect(r"GUEST PASS hello", 120)
+        m.expect("(?s)" + expected, 120)
     finally:
         m.off()

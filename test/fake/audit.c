@@ -5,8 +5,12 @@
 #include "evtchn/evtchn_priv.h"
 #include "fake.h"
 #include "gnttab/gnttab_priv.h"
+#include "hvm/hvm.h"
+#include "hvm/policy.h"
+#include "hvm/vlapic.h"
 #include "iommu/amd.h"
 #include "mm/p2m_internal.h"
+#include "sched/internal.h"
 #include "mm_audit.h"
 
 extern __typeof__(gnttab_audit) gnttab_audit __attribute__((weak));
@@ -15,6 +19,11 @@ extern __typeof__(evtchn_audit) evtchn_audit __attribute__((weak));
 extern __typeof__(evtchn_lookup) evtchn_lookup __attribute__((weak));
 extern __typeof__(domctl_trylock) domctl_trylock __attribute__((weak));
 extern __typeof__(domctl_unlock) domctl_unlock __attribute__((weak));
+extern __typeof__(vlapic_save) vlapic_save __attribute__((weak));
+extern __typeof__(hvm_mtrr_get) hvm_mtrr_get __attribute__((weak));
+extern __typeof__(hvm_tsc_adjust_get) hvm_tsc_adjust_get __attribute__((weak));
+extern __typeof__(hvm_xstate) hvm_xstate __attribute__((weak));
+extern __typeof__(sched_ratelimit_ns) sched_ratelimit_ns __attribute__((weak));
 
 #define FAIL(...) panic("audit: " __VA_ARGS__)
 #define for_each_domain(d, i) for (unsigned i = 0; (d = fake_domain_nth(i)) != NULL; i++)
@@ -38,8 +47,11 @@ static u64 pinned_pages(const struct domain *d)
 
     for_each_vcpu(d, v) {
         n += mfn_valid(v->info_page.mfn) && v->info_page.mfn.n;
-        n += mfn_valid(v->runstate_page[0].mfn) && v->runstate_page[0].mfn.n;
-        n += mfn_valid(v->runstate_page[1].mfn) && v->runstate_page[1].mfn.n;
+        const struct guest_area *areas[] = { &v->runstate_area, &v->time_area };
+        for (unsigned k = 0; k < 4; k++) {
+            mfn_t m = areas[k / 2]->page[k % 2].mfn;
+            n += mfn_valid(m) && m.n;
+        }
         n += v->evtchn && v->evtchn->cb;
     }
     if (d->evtchn && d->evtchn->fifo)
@@ -120,13 +132,13 @@ static void check_records(struct domain *d)
 }
 
 /* ---- second stage against the IOMMU's tables, and against the count of pages ---- */
-struct walk { struct domain *d; u64 ram, digest; bool frames; };
+struct walk { struct domain *d; u64 ram, digest; bool exact; };
 
-static void each_leaf(struct walk *w, u64 *table, unsigned level, u64 gfn, void (*fn)(struct walk *, u64 gfn, u64 mfn,
-                                                                                     enum p2m_type))
+static void each_leaf(struct walk *w, const struct live_entry *table, unsigned level, u64 gfn,
+                      void (*fn)(struct walk *, u64 gfn, u64 mfn, enum p2m_type))
 {
     for (unsigned i = 0; i < 512; i++) {
-        u64 e = table[i], g = gfn | (u64)i << level_order(level);
+        u64 e = live_get(&table[i]), g = gfn | (u64)i << level_order(level);
         if (pte_table(e, level))
             each_leaf(w, pte_down(e), level - 1, g, fn);
         else if (e & PTE_P)
@@ -140,10 +152,10 @@ static void each_leaf(struct walk *w, u64 *table, unsigned level, u64 gfn, void 
 /* What a device of d reaches at dfn: frame + 1, 0 for nothing. */
 static u64 io_lookup(const struct iommu_domain *t, u64 dfn)
 {
-    u64 *table = t->root;
+    const struct live_entry *table = t->root;
 
     for (unsigned l = TABLE_LEVELS; ; l--) {
-        u64 e = table[dfn >> (l - 1) * 9 & 511];
+        u64 e = live_get(&table[dfn >> (l - 1) * 9 & 511]);
         if (!(e & IO_P))
             return 0;
         if (!IO_NEXT(e))
@@ -160,10 +172,11 @@ static void check_leaf(struct walk *w, u64 gfn, u64 mfn, enum p2m_type type)
              ULL(io_lookup(w->d->iommu, gfn)) - 1, ULL(mfn));
 }
 
-static void check_no_more(const struct iommu_domain *t, struct domain *d, u64 *table, unsigned level, u64 dfn)
+static void check_no_more(const struct iommu_domain *t, struct domain *d, const struct live_entry *table, unsigned level,
+                          u64 dfn)
 {
     for (unsigned i = 0; i < 512; i++) {
-        u64 e = table[i], f = dfn | (u64)i << (level - 1) * 9;
+        u64 e = live_get(&table[i]), f = dfn | (u64)i << (level - 1) * 9;
         enum p2m_type type;
         if ((e & IO_P) && IO_NEXT(e))
             check_no_more(t, d, phys_to_virt(e & (((1ULL << 40) - 1) << PAGE_SHIFT)), level - 1, f);
@@ -221,8 +234,32 @@ static void digest_leaf(struct walk *w, u64 gfn, u64 mfn, enum p2m_type type)
 {
     mix(&w->digest, gfn);
     mix(&w->digest, type);
-    if (w->frames)
+    if (w->exact)
         mix(&w->digest, mfn);
+}
+
+static void mix_bytes(u64 *h, const void *p, size_t n)
+{
+    const u8 *b = p;
+    u64 x;
+
+    for (; n >= sizeof(x); n -= sizeof(x), b += sizeof(x)) {
+        memcpy(&x, b, sizeof(x));
+        mix(h, x);
+    }
+    for (; n; n--, b++)
+        mix(h, *b);
+}
+
+/* A pinned page, 0: none. */
+static u64 page_of(const struct walk *w, const struct guest_page *p)
+{
+    return !mfn_valid(p->mfn) || !p->mfn.n ? 0 : w->exact ? p->mfn.n + 1 : 1;
+}
+
+static void digest_timer(struct walk *w, const struct timer *t)
+{
+    mix(&w->digest, t->active ? t->expires_ns + 1 : 0);
 }
 
 static void digest_grants(struct walk *w)
@@ -242,6 +279,14 @@ static void digest_grants(struct walk *w)
         mix(&w->digest, a->domid);
     }
     mix(&w->digest, gt->mt_used);
+    /* What the guest itself wrote into entries, in use or not. */
+    for (u32 ref = 0; w->exact && ref < gt->nr_frames * REFS_PER_FRAME; ref++) {
+        const struct shared_grant *e = &gt->frame[ref / REFS_PER_FRAME][ref % REFS_PER_FRAME];
+        if (!e->by_functions_only[0] && !e->by_functions_only[1])
+            continue;
+        mix(&w->digest, ref);
+        mix(&w->digest, (u64)e->by_functions_only[0] << 32 | e->by_functions_only[1]);
+    }
 }
 
 static void digest_channels(struct walk *w)
@@ -259,7 +304,59 @@ static void digest_channels(struct walk *w)
             continue;
         mix(&w->digest, (u64)p << 32 | (u32)c->state << 16 | (u32)c->consumer << 8 | c->vcpu);
         mix(&w->digest, (u64)c->remote_port << 32 | (c->rd ? c->rd->id + 1u : 0));
+        if (w->exact)
+            mix(&w->digest, (u64)c->priority << 8 | c->early);
     }
+    mix_bytes(&w->digest, ed->virq_port, sizeof(ed->virq_port));
+    for (u32 i = 0; w->exact && ed->fifo && i < ed->fifo->nr_pages; i++)
+        mix_bytes(&w->digest, ed->fifo->page[i].va, PAGE_SIZE);
+}
+
+/* Registers as a save would find them; those of the caller change with every call. */
+static void digest_state(struct walk *w, struct vcpu *v)
+{
+    struct hvm_hw_lapic hidden;
+    struct hvm_hw_lapic_regs lapic;
+    struct hvm_hw_mtrr mtrr;
+    size_t n;
+
+    if (v->running)
+        return;
+    mix_bytes(&w->digest, &v->regs, sizeof(v->regs));
+    if (hvm == &fake_hvm_ops)
+        mix_bytes(&w->digest, &fake_vcpu(v)->state, sizeof(fake_vcpu(v)->state));
+    if (vlapic_save && v->lapic) {
+        memset(&hidden, 0, sizeof(hidden));
+        memset(&lapic, 0, sizeof(lapic));
+        vlapic_save(v, &hidden, &lapic);
+        mix_bytes(&w->digest, &hidden, sizeof(hidden));
+        mix_bytes(&w->digest, &lapic, sizeof(lapic));
+    }
+    if (hvm_mtrr_get && v->hvm) {
+        memset(&mtrr, 0, sizeof(mtrr));
+        hvm_mtrr_get(v, &mtrr);
+        mix_bytes(&w->digest, &mtrr, sizeof(mtrr));
+    }
+    if (hvm_xstate && v->hvm) {
+        const void *area = hvm_xstate(v, &n);
+        mix_bytes(&w->digest, area, n);
+    }
+    if (hvm_tsc_adjust_get && v->hvm)
+        mix(&w->digest, hvm_tsc_adjust_get(v));
+}
+
+static void digest_events(struct walk *w, const struct vcpu *v)
+{
+    if (!v->evtchn)
+        return;
+    mix_bytes(&w->digest, v->evtchn->virq_port, sizeof(v->evtchn->virq_port));
+    if (!w->exact)
+        return;
+    mix_bytes(&w->digest, v->evtchn->tail, sizeof(v->evtchn->tail));
+    if (v->evtchn->cb)
+        mix_bytes(&w->digest, v->evtchn->cb, sizeof(struct evtchn_fifo_control_block));
+    if (v->info)
+        mix_bytes(&w->digest, v->info, sizeof(struct vcpu_info));
 }
 
 static void digest_vcpus(struct walk *w)
@@ -268,15 +365,59 @@ static void digest_vcpus(struct walk *w)
 
     for_each_vcpu(w->d, v) {
         mix(&w->digest, v->id + 1);
-        mix(&w->digest, v->flags & VF_DOWN);
-        mix(&w->digest, mfn_valid(v->info_page.mfn));
+        mix(&w->digest, (v->flags & (w->exact ? ~0u : VF_DOWN)) << 1 | v->initialised);
+        mix(&w->digest, (u64)v->upcall_vector << 1 | v->poll_active);
+        mix(&w->digest, page_of(w, &v->info_page));
         mix(&w->digest, (u64)v->periodic_ns << 1 | (v->evtchn && v->evtchn->cb));
+        for (unsigned k = 0; k < 2; k++) {
+            mix(&w->digest, page_of(w, &v->runstate_area.page[k]));
+            mix(&w->digest, page_of(w, &v->time_area.page[k]));
+        }
+        digest_timer(w, &v->singleshot);
+        digest_timer(w, &v->periodic);
+        digest_timer(w, &v->poll_timer);
+        if (v->sched) {
+            mix(&w->digest, v->sched->hard);
+            mix(&w->digest, v->sched->soft);
+        }
+        digest_events(w, v);
+        if (w->exact)
+            digest_state(w, v);
     }
 }
 
-u64 audit_digest(bool frames)
+/* What the toolstack set, and what the guest asked for, as a whole. */
+static void digest_settings(struct walk *w)
 {
-    struct walk w = { .frames = frames };
+    const struct domain *d = w->d;
+
+    mix_bytes(&w->digest, d->handle, sizeof(d->handle));
+    mix(&w->digest, (u64)d->ctl_pauses << 32 | (u64)d->shut_down << 16 | (u64)d->shutdown_code << 8 | d->ever_unpaused);
+    mix(&w->digest, (u64)d->vm_assist << 32 | d->tsc_mode);
+    mix(&w->digest, d->tsc_incarnation);
+    mix(&w->digest, d->tsc_offset);
+    mix(&w->digest, (u64)d->time_offset_s);
+    if (d->memmap.nr)
+        mix_bytes(&w->digest, d->memmap.e, d->memmap.nr * sizeof(*d->memmap.e));
+    if (d->sched)
+        mix(&w->digest, (u64)d->sched->weight << 16 | d->sched->cap);
+    if (d->policy)
+        mix_bytes(&w->digest, d->policy, sizeof(*d->policy));
+    for (unsigned k = 0; k < ARRAY_SIZE(d->watchdog); k++)
+        digest_timer(w, &d->watchdog[k]);
+    if (!w->exact)
+        return;
+    mix_bytes(&w->digest, d->serial_line, d->serial_len);
+    if (d->shared_info)
+        mix_bytes(&w->digest, d->shared_info, PAGE_SIZE);
+}
+
+u64 audit_digest(bool exact)
+{
+    struct walk w = { .exact = exact };
+
+    if (&sched_ratelimit_ns)
+        mix(&w.digest, sched_ratelimit_ns);
 
     for_each_domain(w.d, i) {
         const struct domain *d = w.d;
@@ -290,6 +431,7 @@ u64 audit_digest(bool frames)
         mix(&w.digest, d->target ? d->target->id + 1 : 0);
         for (unsigned k = 0; k < ARRAY_SIZE(d->params); k++)
             mix(&w.digest, d->params[k]);
+        digest_settings(&w);
         digest_vcpus(&w);
         if (d->p2m && d->p2m->root) {
             mix(&w.digest, d->p2m->pool_pages);

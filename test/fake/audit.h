@@ -9,6 +9,8 @@
 #include "lib/types.h"
 /* Panics with a description at the first violation. */
 void audit_all(void);
-/* What guests and toolstack can see, as one number: mappings, owned pages, limits, grants in use, channels, vCPUs,
- * parameters. Not: tables and handles made in advance. With `frames` also which machine frame is where. */
-u64 audit_digest(bool frames);
+/* What guests and toolstack can see, as one number: mappings, owned pages, limits, grants in use, channels and VIRQs,
+ * vCPUs with their areas, timers and affinity, CPU policy, parameters. Not: tables and handles made in advance. `exact`,
+ * for two moments with nothing but one call between them: also which machine frame is where, the registers of vCPUs
+ * that do not run, grant entries, event words and the shared page. */
+u64 audit_digest(bool exact);

@@ -7,11 +7,13 @@
 #include "fake.h"
 #include "fake_internal.h"
 #include "boot/boot.h"
+#include "sync/live.h"
 
 #define WINDOW_BYTES GiB(16)        /* address space only; touched pages count */
 
 char *frame_window;
 u64 fake_ram_bytes;
+bool fake_ram_keep;
 struct cpu *cpus[NR_CPUS];
 unsigned nr_cpus;
 __thread struct cpu *this_cpu_ptr;
@@ -31,6 +33,26 @@ void hook_point(const void *addr)
 {
     if (fake_hook)
         fake_hook(addr);
+}
+
+__attribute__((weak)) bool watchdog_on;
+__attribute__((weak)) void watchdog_wait(void) {}
+
+void (*fake_mask_hook)(u64 idx, u64 limit);
+void index_masked(u64 idx, u64 limit)
+{
+    if (fake_mask_hook)
+        fake_mask_hook(idx, limit);
+}
+
+void (*fake_live_hook)(const struct live_entry *e, u64 old, u64 now);
+void live_write(struct live_entry *e, u64 v)
+{
+    u64 old = live_get(e);
+
+    store_release((u64 *)&e->by_functions_only, v);
+    if (fake_live_hook)
+        fake_live_hook(e, old, v);
 }
 
 void hook_read(const void *addr)
@@ -122,14 +144,20 @@ void fake_machine_init_ranges(unsigned mem_mib, unsigned ncpus, const struct ram
     }
     fake_unpoison_all();
     fake_domains_forget();
-    madvise(frame_window, fake_ram_bytes, MADV_DONTNEED);
+    if (!fake_ram_keep || fake_ram_bytes != MiB(mem_mib))
+        madvise(frame_window, fake_ram_bytes, MADV_DONTNEED);
     fake_ram_bytes = MiB(mem_mib);
+    /* Explorations make thousands of small machines: most of their time would go into page faults. */
+    madvise(frame_window, WINDOW_BYTES, fake_ram_bytes <= MiB(16) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     fake_hook = NULL;
+    fake_live_hook = NULL;
+    fake_mask_hook = NULL;
     fake_fail_at(0);
     fake_log_clear();
     fake_irq_reset();
     fake_time_set(1000000000ULL);
     fake_hvm_reset();
+    fake_x86_reset();
     fake_domains_reset();
     hvm = &fake_hvm_ops;
     dom0 = NULL;
@@ -144,10 +172,16 @@ void fake_machine_init(unsigned mem_mib, unsigned ncpus)
     fake_machine_init_ranges(mem_mib, ncpus, ram, 2, NULL, 0);
 }
 
+/* Test programs that do not care. */
+__attribute__((weak)) void frames_mapped(const void *p, size_t pages) {}
+
 /* Device ranges are part of the window too: a test can look at what was written. */
 void *mmio_map(paddr_t p, size_t len)
 {
-    return p + len <= WINDOW_BYTES ? frame_window + p : NULL;
+    if (p + len > WINDOW_BYTES)
+        return NULL;
+    frames_mapped(frame_window + ROUND_DOWN(p, PAGE_SIZE), (p % PAGE_SIZE + len + PAGE_SIZE - 1) / PAGE_SIZE);
+    return frame_window + p;
 }
 
 void fake_unpoison_all(void)

@@ -20,16 +20,22 @@ void fake_machine_init_ranges(unsigned mem_mib, unsigned ncpus, const struct ram
 /* The calling thread becomes CPU `cpu` with `v` loaded (NULL: none); marks v running there. */
 void fake_enter_cpu(unsigned cpu, struct vcpu *v);
 extern u64 fake_ram_bytes;
+extern bool fake_ram_keep;                      /* a machine of the same size finds its RAM as the last one left it */
 
 /* ---- domains ---- */
 /* A domain with `nr_vcpus` 1 and ram_pages of RAM at gfn 0 (2 MiB extents where possible). Uses domain_create() if
  * domain.c is linked in, otherwise fills a struct domain with a p2m (pool 1 MiB) by hand. max_pages = ram_pages. */
 struct domain *fake_domain(u16 id, u64 ram_pages);
 struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus);
+/* max_port: highest event channel. */
+struct domain *fake_domain_ports(u16 id, u64 ram_pages, unsigned nr_vcpus, u32 max_port);
 /* Undo fake_domain() made by hand: p2m, vCPUs, struct. All RAM must come back. */
 void fake_domain_destroy(struct domain *d);
 /* By id, without a reference (domains made with fake_domain()); NULL if none. */
 struct domain *fake_find_domain(u16 id);
+/* What guests see: their pages as the structures of the interface, for tests only. */
+#define guest_vcpu_info(v) ((struct vcpu_info *)(v)->info)
+#define guest_shared_info(d) ((struct shared_info *)(d)->shared_info)
 /* n-th domain made with fake_domain() or, where domain.c is linked, by whatever means; NULL past the end. */
 struct domain *fake_domain_nth(unsigned n);
 /* Address in the window of a byte of d's RAM; NULL if nothing is mapped there. No reference: tests only. */
@@ -73,12 +79,41 @@ extern void (*fake_kick_hook)(unsigned cpu);
 extern unsigned fake_kicks[NR_CPUS];            /* smp_kick() calls */
 /* GSIs of the fake IO-APIC (24 pins at base 0). */
 extern struct fake_gsi { unsigned vector; bool level, low, masked, set_up; unsigned cpu, eois; } fake_gsi[24];
+/* Which PCI function may raise a vector by a message; -1: none. */
+extern int fake_msi_requester[256];
+extern int (*fake_ioapic_remap)(void);         /* ioapic_remap() */
+extern int fake_msi_error;                      /* msi_route() fails with it */
 /* Deliver a vector allocated with irq_vector_alloc(), as the hardware would in an interrupt window. */
 void fake_interrupt(unsigned vector);
+bool fake_vector_used(unsigned vector);
 
 /* ---- hook points (sync/sync.h) ---- */
 extern void (*fake_hook)(const void *addr);     /* NULL: none */
 extern __thread bool fake_hook_reads;           /* in the hook: what follows only reads */
+
+/* Called for each index that is masked after its check; NULL: none. */
+extern void (*fake_mask_hook)(u64 idx, u64 limit);
+/* Called after each change of an entry of a live table (sync/live.h); NULL: none. */
+struct live_entry;
+extern void (*fake_live_hook)(const struct live_entry *e, u64 old, u64 now);
+/* ---- what leaves the hypervisor was written by it (I-15) ---- */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+/* Ends the process if these bytes hold anything that nobody wrote, such as an old stack or padding. */
+#define assert_written(p, n) __msan_check_mem_is_initialized(p, n)
+/* Would it? */
+static inline bool memory_is_watched(void)
+{
+    volatile char nobody_wrote_this[1];
+    return __msan_test_shadow((const void *)nobody_wrote_this, 1) == 0;
+}
+#else
+#define assert_written(p, n) ((void)0)
+static inline bool memory_is_watched(void) { return false; }
+#endif
 
 /* ---- vendor back end `fake` ---- */
 extern const struct hvm_ops fake_hvm_ops;
@@ -92,6 +127,8 @@ struct fake_vcpu {                              /* what the back end knows of on
     u64 tsc_offset, cr2;
     unsigned flushes, loads, policy_updates;
 };
+/* What a guest does between entry and exit; default: nothing. */
+extern void (*fake_enter_hook)(struct vcpu *v);
 /* Created on first use. */
 struct fake_vcpu *fake_vcpu(struct vcpu *v);
 

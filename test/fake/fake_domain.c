@@ -92,17 +92,18 @@ static struct domain *create_by_hand(u16 id, unsigned nr_vcpus)
             panic("fake: no memory for a vCPU\n");
         v->dom = d;
         v->id = i;
-        v->info_page.mfn = v->runstate_page[0].mfn = v->runstate_page[1].mfn = INVALID_MFN;
+        v->info_page.mfn = INVALID_MFN;
+        v->runstate_area = v->time_area = no_area;
         d->vcpu[i] = v;
     }
     d->shared_info = page_alloc();
     return d;
 }
 
-static struct domain *create(u16 id, unsigned nr_vcpus)
+static struct domain *create(u16 id, unsigned nr_vcpus, u32 max_port)
 {
-    struct domain_config cfg = { .max_vcpus = nr_vcpus, .max_grant_frames = -1, .max_maptrack_frames = -1,
-                                 .hwdom = id == 0 };
+    struct domain_config cfg = { .max_vcpus = nr_vcpus, .max_evtchn_port = max_port, .max_grant_frames = -1,
+                                 .max_maptrack_frames = -1, .hwdom = id == 0 };
     struct domain *d;
 
     if (!domain_create)
@@ -115,9 +116,9 @@ static struct domain *create(u16 id, unsigned nr_vcpus)
     return d;
 }
 
-struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus)
+struct domain *fake_domain_ports(u16 id, u64 ram_pages, unsigned nr_vcpus, u32 max_port)
 {
-    struct domain *d = create(id, nr_vcpus);
+    struct domain *d = create(id, nr_vcpus, max_port);
 
     remember(d);
     d->max_pages = ram_pages;
@@ -131,6 +132,11 @@ struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus)
     if (id == 0)
         dom0 = d;
     return d;
+}
+
+struct domain *fake_domain_vcpus(u16 id, u64 ram_pages, unsigned nr_vcpus)
+{
+    return fake_domain_ports(id, ram_pages, nr_vcpus, ~0u);
 }
 
 struct domain *fake_domain(u16 id, u64 ram_pages) { return fake_domain_vcpus(id, ram_pages, 1); }

@@ -4,24 +4,32 @@
 #include "fake.h"
 #include "fake_internal.h"
 
-#define MAX_FAKE 512
+#define MAX_FAKE 192
 static struct fake_vcpu table[MAX_FAKE];
 static unsigned nr_table;
+void (*fake_enter_hook)(struct vcpu *v);
 
 void fake_hvm_reset(void)
 {
     memset(table, 0, sizeof(table));
     nr_table = 0;
+    fake_enter_hook = NULL;
 }
 
 struct fake_vcpu *fake_vcpu(struct vcpu *v)
 {
-    for (unsigned i = 0; i < nr_table; i++)
+    struct fake_vcpu *f = NULL;
+
+    for (unsigned i = 0; i < nr_table; i++) {
         if (table[i].v == v)
             return &table[i];
-    if (nr_table == MAX_FAKE)
+        if (!table[i].v && !f)
+            f = &table[i];                      /* of one that is gone */
+    }
+    if (!f && nr_table == MAX_FAKE)
         panic("fake: too many vCPUs\n");
-    struct fake_vcpu *f = &table[nr_table++];
+    if (!f)
+        f = &table[nr_table++];
     memset(f, 0, sizeof(*f));
     f->v = v;
     f->state.cr0 = 0x10;
@@ -30,7 +38,7 @@ struct fake_vcpu *fake_vcpu(struct vcpu *v)
 
 static struct fake_vcpu *owned(struct vcpu *v)
 {
-    if (v->running && v != this_cpu()->curr)
+    if (v->running && v != this_cpu()->curr && v == cpus[v->cpu]->curr)
         panic("fake: state of a running vCPU touched from another CPU\n");
     return fake_vcpu(v);
 }
@@ -43,7 +51,12 @@ static void f_vcpu_destroy(struct vcpu *v)
         if (table[i].v == v)
             table[i].v = NULL;
 }
-static void f_enter(struct vcpu *v) {}
+static void f_enter(struct vcpu *v)
+{
+    fake_vcpu(v)->queued = false;
+    if (fake_enter_hook)
+        fake_enter_hook(v);
+}
 static void f_load(struct vcpu *v) { fake_vcpu(v)->loads++; }
 static void f_unload(struct vcpu *v) {}
 static void f_get_state(struct vcpu *v, struct vcpu_state *s) { *s = owned(v)->state; }

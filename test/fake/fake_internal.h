@@ -3,6 +3,7 @@
 #pragma once
 void fake_irq_reset(void);
 void fake_hvm_reset(void);
+void fake_x86_reset(void);
 void fake_domains_reset(void);
 void fake_domains_forget(void);
 void fake_unpoison_all(void);

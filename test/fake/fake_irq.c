@@ -3,17 +3,19 @@
 #include "fake.h"
 #include "fake_internal.h"
 #include "irq/irq.h"
+#include "irq/remap.h"
 
 /* ---- interrupts ---- */
 bool (*fake_irq_window_hook)(void);
 void (*fake_kick_hook)(unsigned cpu);
 unsigned fake_kicks[NR_CPUS];
 struct fake_gsi fake_gsi[24];
-struct ioapic_info ioapics[8];
+struct ioapic_info ioapics[MAX_IOAPICS];
 unsigned nr_ioapics;
 struct irq_override irq_overrides[16];
 unsigned nr_irq_overrides;
 static struct { irq_fn fn; void *arg; } vectors[256];
+int fake_msi_requester[256], fake_msi_error;
 
 void fake_irq_reset(void)
 {
@@ -22,6 +24,8 @@ void fake_irq_reset(void)
     memset(fake_kicks, 0, sizeof(fake_kicks));
     memset(fake_gsi, 0, sizeof(fake_gsi));
     memset(vectors, 0, sizeof(vectors));
+    memset(fake_msi_requester, 0xff, sizeof(fake_msi_requester));
+    fake_msi_error = 0;
     ioapics[0] = (struct ioapic_info){ .id = 0, .nr_pins = 24, .version = 0x20, .gsi_base = 0, .paddr = 0xfec00000 };
     nr_ioapics = 1;
     nr_irq_overrides = 0;
@@ -64,7 +68,14 @@ int irq_vector_alloc(irq_fn fn, void *arg)
     return -ENOSPC;
 }
 
-void irq_vector_free(unsigned vector) { vectors[vector & 255].fn = NULL; }
+void irq_vector_free(unsigned vector)
+{
+    if (fake_msi_requester[vector & 255] >= 0)
+        panic("vector %#x is freed while a device can raise it\n", vector);
+    vectors[vector & 255].fn = NULL;
+}
+
+bool fake_vector_used(unsigned vector) { return vectors[vector & 255].fn; }
 
 void fake_interrupt(unsigned vector)
 {
@@ -95,11 +106,24 @@ void gsi_eoi(unsigned gsi)
         fake_gsi[gsi].eois++;
 }
 
-void msi_compose(unsigned vector, unsigned cpu, u64 *addr, u32 *data)
+int msi_route(u16 requester, unsigned vector, unsigned cpu, u64 *addr, u32 *data)
 {
+    if (fake_msi_error)
+        return fake_msi_error;
+    fake_msi_requester[vector & 255] = requester;
     *addr = 0xfee00000 | (u64)cpus[cpu]->apic_id << 12;
     *data = vector;
+    return 0;
 }
+
+void msi_unroute(u16 requester, unsigned vector)
+{
+    if (fake_msi_requester[vector & 255] == requester)
+        fake_msi_requester[vector & 255] = -1;
+}
+
+int (*fake_ioapic_remap)(void);
+int ioapic_remap(void) { return fake_ioapic_remap ? fake_ioapic_remap() : 0; }
 
 /* ---- clock: a TSC of exactly 1 GHz ---- */
 static u64 clock_ns;

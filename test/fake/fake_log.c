@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include "fake.h"
 #include "debug/console.h"
+#include "dom/domain.h"
 
 char fake_log[4096];
 char fake_panic_text[512];
@@ -94,10 +95,10 @@ __attribute__((weak)) size_t conring_read(char *buf, size_t n, u32 *index, bool 
     *index = start + (u32)len;
     return len;
 }
-__attribute__((weak)) void console_guest_line(u16 domid, const char *line)
+__attribute__((weak)) void console_guest_line(struct domain *d, const char *line)
 {
     char buf[512];
-    snprintf(buf, sizeof(buf), "(d%u) %s\n", domid, line);
+    snprintf(buf, sizeof(buf), "(d%u) %s\n", d->id, line);
     log_append(buf);
 }
 __attribute__((weak)) const char *symbol_lookup(u64 addr, u64 *offset)

@@ -30,16 +30,18 @@ void fuzz_failed(const char *what, const char *file, int line) __noreturn;
 struct domain;
 struct vcpu;
 enum {
-    WORLD_MIB = 14, WORLD_CPUS = 4, WORLD_DOMS = 3, WORLD_VCPUS = 2,
-    GUEST_PAGES = 96, BIG_PAGES = 512 + 32,         /* RAM of a domain, of domain 1: its first 2 MiB are one piece */
+    WORLD_MIB = 14, WORLD_CPUS = 4, WORLD_DOMS = 3, WORLD_VCPUS = 2, WORLD_PORTS = 4095,
+    GUEST_PAGES = 64, BIG_PAGES = 512 + 16,         /* RAM of a domain, of domain 1: its first 2 MiB are one piece */
     SCRATCH = 0x10000, SCRATCH_BYTES = 0x4000,      /* guest-physical, for arguments and buffers */
     GNT_GFN = 0x4000, INFO_GFN = 0x4010,            /* where grant frame 0 and shared_info are mapped */
 };
-/* Fresh machine with domain 0 (privileged), 1 and 2, all running, each with grants for its neighbours and one event
- * channel to them. */
+/* The machine with domain 0 (privileged), 1 and 2, all running, each with grants for its neighbours and one event
+ * channel to them. Made once, put back before each execution (rewind.h). */
 void world_make(void);
 /* Called before dom0 looks at PCI: finds devices with pci_get(). NULL: there are none. */
 extern void (*world_devices)(void);
+/* Called once, when the domains are there: what every execution finds. */
+extern void (*world_furnish)(void);
 /* vCPU `id` of domain `dom` becomes current on a CPU of its own; NULL if there is none or it cannot run. */
 struct vcpu *world_enter(u16 dom, unsigned id);
 /* Nobody is current. */

@@ -93,11 +93,15 @@ void fuzz_one(struct input *in)
     while (in_more(in))
         fill(in);
     acpi_init(0);
-    CHECK(nr_acpi_cpus <= ARRAY_SIZE(acpi_cpus) && nr_ioapics <= 8 && nr_irq_overrides <= 16);
+    CHECK(nr_acpi_cpus <= ARRAY_SIZE(acpi_cpus) && nr_ioapics <= MAX_IOAPICS && nr_irq_overrides <= 16);
     CHECK(nr_acpi_ecam <= ARRAY_SIZE(acpi_ecam));
     const struct acpi_header *h = acpi_find("IVRS", 0);
-    if (h && !ivrs_parse(h, &ivrs))
+    if (h && !ivrs_parse(h, &ivrs)) {
         CHECK(ivrs.nr_iommus && ivrs.nr_iommus <= IVRS_MAX_IOMMUS && ivrs.nr_ranges <= IVRS_MAX_RANGES);
+        CHECK(ivrs.nr_ioapics <= MAX_IOAPICS && ivrs.nr_aliases <= IVRS_MAX_ALIASES);
+        CHECK(ivrs.nr_settings <= IVRS_MAX_SETTINGS);
+        CHECK(ivrs.devices_bad < h->length);
+    }
     while (nr_copies)
         free(copies[--nr_copies]);
 }

@@ -11,12 +11,11 @@
 
 enum { LAPIC = 0xfee00000, IOAPIC = 0xfec00000, CODE = 0x12000, TABLES = 0x20000 };
 
-void fuzz_start(const char *program) {}
-
 /* Identity: 1 GiB from 0 and the one with the APICs, by 2 MiB pages. */
 static void make_tables(struct domain *d)
 {
-    u64 *l4 = fake_guest_ptr(d, TABLES), *l3 = l4 + 512, *l2 = l3 + 512, *apic = l2 + 512;
+    u64 *l4 = fake_guest_ptr(d, TABLES), *l3 = fake_guest_ptr(d, TABLES + 0x1000);
+    u64 *l2 = fake_guest_ptr(d, TABLES + 0x2000), *apic = fake_guest_ptr(d, TABLES + 0x3000);
 
     l4[0] = (TABLES + 0x1000) | 7;
     l3[0] = (TABLES + 0x2000) | 7;
@@ -26,6 +25,14 @@ static void make_tables(struct domain *d)
         apic[i] = (GiB(3) + MiB(2 * i)) | 0x87;
     }
 }
+
+static void furnish(void)
+{
+    make_tables(fake_find_domain(0));
+    make_tables(fake_find_domain(1));
+}
+
+void fuzz_start(const char *program) { world_furnish = furnish; }
 
 static void set_mode(struct vcpu *v, u8 mode)
 {
@@ -105,7 +112,6 @@ static void entry(struct vcpu *v)
 {
     struct fake_vcpu *f = fake_vcpu(v);
 
-    v->hvm->xstate_live = true;             /* no XRSTOR in a process */
     f->nr_injected = 0;
     f->queued = false;
     hvm_run(v);
@@ -176,8 +182,6 @@ static void steps(void *arg)
 void fuzz_one(struct input *in)
 {
     world_make();
-    make_tables(fake_find_domain(0));
-    make_tables(fake_find_domain(1));
     world_run(steps, in);
     world_end();
 }

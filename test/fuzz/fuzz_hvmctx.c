@@ -90,7 +90,6 @@ static void steps(void *arg)
         v = world_enter(1, i);
         if (!v)
             continue;
-        v->hvm->xstate_live = true;
         fake_vcpu(v)->queued = false;
         hvm_run(v);
     }

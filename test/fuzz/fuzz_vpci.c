@@ -12,8 +12,12 @@
 enum { DEVS = 3, BAR_AT = 0x8000000 };
 static struct { u8 cfg[4096]; u32 fixed[7]; } dev[DEVS];        /* fixed: bits of a BAR that cannot be written */
 
+static u32 d_read(sbdf_t s, unsigned reg, unsigned size);
+static void d_write(sbdf_t s, unsigned reg, unsigned size, u32 val);
+
 static void find_devices(void)
 {
+    pci_backend = (struct pci_backend){ d_read, d_write };
     for (sbdf_t s = 8; s <= 8 * DEVS; s += 8)
         CHECK(pci_get(s));
 }
@@ -113,7 +117,6 @@ static void steps(void *arg)
 void fuzz_one(struct input *in)
 {
     make_bus(in);
-    pci_backend = (struct pci_backend){ d_read, d_write };
     world_make();
     world_run(steps, in);
     world_end();

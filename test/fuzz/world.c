@@ -11,26 +11,27 @@
 #include "mm/block.h"
 #include "mm_audit.h"
 #include "pci/pci_priv.h"
+#include "rewind.h"
 #include "sched/sched.h"
 
+enum { SLAB_CLASSES = 14 };
 static u64 heap_at_start;
-static bool keep;
-static long objects;                   /* of the hypervisor heap that are in use */
+static long objects, objects_made;      /* of the hypervisor heap that are in use; by make_once() */
+static long kept;                       /* that stay for ever */
 static u32 irq_state;
 static jmp_buf off_jmp;
 static bool off_armed, switched_off;
 
 /* ---- every object of the heap is counted (the linker's --wrap) ---- */
-enum { SLAB_CLASSES = 14 };
 void *__real_kzalloc(size_t size);
 void __real_kfree(void *p);
 void *__wrap_kzalloc(size_t size);
 void __wrap_kfree(void *p);
 void *__wrap_kzalloc(size_t size)
 {
-    void *p = keep ? calloc(1, size) : __real_kzalloc(size);
+    void *p = __real_kzalloc(size);
 
-    objects += p && !keep;
+    objects += p != NULL;
     return p;
 }
 void __wrap_kfree(void *p)
@@ -44,9 +45,9 @@ long __real_platform_set_processor_pminfo(struct call *c, struct xen_platform_op
 long __wrap_platform_set_processor_pminfo(struct call *c, struct xen_platform_op *op);
 long __wrap_platform_set_processor_pminfo(struct call *c, struct xen_platform_op *op)
 {
-    keep = true;
-    long rc = __real_platform_set_processor_pminfo(c, op);
-    keep = false;
+    long before = objects, rc = __real_platform_set_processor_pminfo(c, op);
+
+    kept += objects - before;
     return rc;
 }
 
@@ -96,6 +97,8 @@ long world_call(struct vcpu *v)
         this_cpu()->resched = false;
     }
     assert_no_locks();
+    assert_written(&v->regs, sizeof(v->regs));
+    assert_written(frame_window, fake_ram_bytes);
     return (long)v->regs.rax;
 }
 
@@ -140,18 +143,28 @@ static void furnish(u16 id)
     world_leave();
 }
 
-void (*world_devices)(void);
+void (*world_devices)(void), (*world_furnish)(void);
 static u32 no_device(sbdf_t s, unsigned reg, unsigned size) { return ~0u >> (32 - 8 * size); }
 static void nothing(sbdf_t s, unsigned reg, unsigned size, u32 val) {}
 
-void world_make(void)
+static void make_domain(u16 id)
+{
+    struct domain *d = fake_domain_ports(id, id == 1 ? BIG_PAGES : GUEST_PAGES, WORLD_VCPUS, WORLD_PORTS);
+
+    d->max_pages += 64;
+    for (unsigned i = 0; i < WORLD_VCPUS; i++)
+        vcpu_set_up(d->vcpu[i]);
+    if (id == 0)                        /* as its builder does */
+        CHECK(vioapic_init(d) == 0);
+    domain_unpause(d);
+}
+
+static void make_once(void)
 {
     static struct cpu early;
 
     list_init(&pci_devs);
-    if (!world_devices)
-        pci_backend = (struct pci_backend){ no_device, nothing };
-
+    pci_backend = (struct pci_backend){ no_device, nothing };
     this_cpu_ptr = &early;
     fake_machine_init(WORLD_MIB, WORLD_CPUS);
     heap_at_start = ram.heap_used;
@@ -159,20 +172,32 @@ void world_make(void)
     sched_init();
     policy_init();
     irq_state = 1;
-    for (u16 id = 0; id < WORLD_DOMS; id++) {
-        struct domain *d = fake_domain_vcpus(id, id == 1 ? BIG_PAGES : GUEST_PAGES, WORLD_VCPUS);
-        d->max_pages += 64;
-        for (unsigned i = 0; i < WORLD_VCPUS; i++)
-            vcpu_set_up(d->vcpu[i]);
-        if (id == 0 && world_devices)
-            world_devices();
-        if (id == 0)                    /* as its builder does */
-            CHECK(vioapic_init(d) == 0 && vpci_init(d) == 0);
-        domain_unpause(d);
-    }
+    for (u16 id = 0; id < WORLD_DOMS; id++)
+        make_domain(id);
     for (u16 id = 0; id < WORLD_DOMS; id++)
         furnish(id);
+    if (world_furnish)
+        world_furnish();
     fake_irq_window_hook = window;
+    objects_made = objects;
+    rewind_mark();
+}
+
+void world_make(void)
+{
+    static bool made;
+
+    if (made)
+        rewind_world();
+    else
+        make_once();
+    made = true;
+    objects = objects_made;
+    kept = 0;
+    irq_state = 1;
+    if (world_devices)
+        world_devices();
+    CHECK(vpci_init(dom0) == 0);
 }
 
 void world_leave(void)
@@ -210,7 +235,8 @@ static void drop_devices(void)
 
     list_for_each_safe(l, next, &pci_devs) {
         struct pci_dev *dev = list_entry(l, struct pci_dev, node);
-        kfree(dev->msix.entry);
+        for (unsigned i = 0; i < MSIX_CHUNKS; i++)
+            kfree(dev->msix.chunk[i]);
         kfree(dev);
     }
 }
@@ -242,6 +268,8 @@ void world_end(void)
     fake_enter_cpu(0, NULL);
     fake_irq_window_hook = NULL;
     mm_audit();
+    for (unsigned i = 0; i < ARRAY_SIZE(host->watchdog); i++)
+        timer_stop(&host->watchdog[i]);       /* nobody may switch the machine off any more */
     for (u32 id = 1; (d = get_domain_from((u16)id)); id = d->id + 1u) {
         destroy(d);
         put_domain(d);
@@ -254,9 +282,9 @@ void world_end(void)
     kfree(host->vpci);                  /* dom0 never ends on a real host */
     put_domain(host);
     dom0 = NULL;
-    if (objects)
-        panic("%ld objects of the heap were not freed\n", objects);
+    if (objects != kept)
+        panic("%ld objects of the heap were not freed\n", objects - kept);
     CHECK(!ram.committed && !ram.claimed && !ram.kept);
     CHECK(ram.free + ram.heap_free + ram.heap_used == ram.total);
-    CHECK(ram.heap_used <= heap_at_start + SLAB_CLASSES);       /* one empty slab of each size may stay */
+    CHECK(ram.heap_used <= heap_at_start + SLAB_CLASSES + (u64)kept);       /* one empty slab of each size may stay */
 }

@@ -357,15 +357,6 @@ static void balloon(const char *name, bool scattered)
     value(name, held() * PAGE / 1024);
 }
 
-static const char *option(const char *word)
-{
-    const char *line = start_info->cmdline_paddr ? (const char *)start_info->cmdline_paddr : "";
-    size_t n = strlen(word);
-    for (; *line; line++)
-        if (!memcmp(line, word, n)) return line + n;
-    return NULL;
-}
-
 void test_main(void)
 {
     profiled = option("profile=") ?: "";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every hypercall of the stock clients (doc: compatibility contract D.14, sets 1 to 3): the answer to a good call, an
  * unknown sub-operation, a wrong version, a bad pointer, a bad value. */
+#include "steal.h"
 #include "verdict.h"
 #include <xen/errno.h>
 
@@ -420,7 +421,7 @@ static void sched_ops(void)
     check_eq(hc_sched_op(SCHEDOP_yield, NULL), 0);
     check_eq(hc_sched_op(77, NULL), -XEN_ENOSYS);
     check_eq(hc_sched_op(SCHEDOP_pin_override, page), -XEN_ENOSYS);
-    struct sched_shutdown s = { .reason = 77 };
+    struct sched_shutdown s = { .reason = 0x100 };      /* does not fit */
     check_eq(hc_sched_op(SCHEDOP_shutdown, &s), -XEN_EINVAL);
     struct sched_remote_shutdown r = { .domain_id = 77, .reason = SHUTDOWN_poweroff };
     check_eq(hc_sched_op(SCHEDOP_remote_shutdown, &r), -XEN_ESRCH);
@@ -503,11 +504,88 @@ static void xsa_221_poll(void)
         long rc = hc_sched_op(SCHEDOP_poll, &p);
         if (rc && rc != -XEN_EINVAL) need_eq(rc, -XEN_EINVAL);
     }
-    static evtchn_port_t all[128];
-    for (unsigned i = 0; i < 128; i++) all[i] = 0xffffff00u + i;
-    p.nr_ports = 128;
-    set_xen_guest_handle(p.ports, all);
-    check_eq(hc_sched_op(SCHEDOP_poll, &p), -XEN_EINVAL);
+}
+
+static long poll_ports(const evtchn_port_t *ports, unsigned n)
+{
+    struct sched_poll p = { .nr_ports = n, .timeout = 1 };
+    set_xen_guest_handle(p.ports, (evtchn_port_t *)ports);
+    return hc_sched_op(SCHEDOP_poll, &p);
+}
+
+static evtchn_port_t port_new(void)
+{
+    struct evtchn_bind_ipi b = { .vcpu = 0 };
+    return hc_evtchn(EVTCHNOP_bind_ipi, &b) ? 0 : b.port;
+}
+
+static long port_close(evtchn_port_t port)
+{
+    struct evtchn_close c = { .port = port };
+    return hc_evtchn(EVTCHNOP_close, &c);
+}
+
+/* Lists of good ports up to the limit, one bad port anywhere, lists that are not in RAM. */
+static void poll_lists(evtchn_port_t good)
+{
+    static const evtchn_port_t bad[] = { 0, 31, 127, 1000, 1024, 2048, 4095, 4096, 0x1ffff, 0x20000, 0x7fffffff, 0xffffffff };
+    static evtchn_port_t list[129];
+    for (unsigned i = 0; i < 129; i++) list[i] = good;
+    check_eq(poll_ports(list, 1), 0);
+    check_eq(poll_ports(list, 128), 0);
+    check_eq(poll_ports(list, 129), -XEN_EINVAL);
+    check_eq(poll_ports(list, 0xffffffff), -XEN_EINVAL);
+    check_eq(poll_ports(BAD, 129), -XEN_EINVAL);
+    check_eq(poll_ports(BAD, 1), -XEN_EFAULT);
+    check_eq(poll_ports(HOLE, 128), -XEN_EFAULT);
+    check_eq(poll_ports(KERNEL_HALF, 1), -XEN_EFAULT);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        check_case("bad port", poll_ports(&bad[i], 1), -XEN_EINVAL);
+        list[127] = bad[i];
+        check_case("last of the list", poll_ports(list, 128), -XEN_EINVAL);
+    }
+}
+
+static void xsa_221_poll_lists(void)
+{
+    evtchn_port_t port = port_new();
+    need(port);
+    poll_lists(port);
+    check_eq(port_close(port), 0);
+    check_eq(poll_ports(&port, 1), -XEN_EINVAL);
+    for (unsigned i = 0; i < 128; i++) page[0][i] = 0xff;
+    check_eq(poll_ports((void *)page[0], 32), -XEN_EINVAL);
+}
+
+/* The same with the FIFO layout, before and after each of two event array pages; ports beyond them have no word at all. */
+static void xsa_221_poll_fifo(void)
+{
+    struct evtchn_init_control c = { .control_gfn = 0x820 };
+    need_eq(hc_evtchn(EVTCHNOP_init_control, &c), 0);
+    evtchn_port_t first = port_new(), closed = port_new(), last = closed;
+    need(first && closed && !port_close(closed));
+    for (unsigned pages = 0; pages <= 2; pages++) {
+        struct evtchn_expand_array a = { .array_gfn = 0x820 + pages };
+        if (pages) need_eq(hc_evtchn(EVTCHNOP_expand_array, &a), 0);
+        poll_lists(first);
+        check_eq(poll_ports(&closed, 1), -XEN_EINVAL);
+        if (pages != 1) continue;
+        while (last <= 1024 && (last = port_new())) ;           /* the first ones of the second page, which comes next */
+        need(last > 1024);
+        check_eq(poll_ports(&last, 1), 0);
+        for (evtchn_port_t p = 1; p < last; p++)                /* poll_lists() takes these for bad */
+            if (p != first) port_close(p);
+    }
+    struct evtchn_send s = { .port = last };
+    struct sched_poll p = { .nr_ports = 1 };                    /* without an end: the event ends it */
+    set_xen_guest_handle(p.ports, &last);
+    check_eq(hc_evtchn(EVTCHNOP_send, &s), 0);
+    check_eq(hc_sched_op(SCHEDOP_poll, &p), 0);
+    check(((volatile u32 *)0x822000)[last - 1024] & 1u << EVTCHN_FIFO_PENDING);
+    struct evtchn_reset r = { .dom = DOMID_SELF };
+    check_eq(hc_evtchn(EVTCHNOP_reset, &r), 0);
+    check_eq(poll_ports(&first, 1), -XEN_EINVAL);
+    check_eq(poll_ports(&last, 1), -XEN_EINVAL);
 }
 
 /* ---- grants ---- */
@@ -557,21 +635,11 @@ static void grant_ops(void)
     for (unsigned i = 0; i < sizeof(absent); i++) check_case("absent", hc_grant(absent[i], page, 1), -XEN_ENOSYS);
 }
 
-/* XSA-217: no page changes its owner. */
+/* XSA-217: no page changes its owner. From a guest and to another domain: guests.c. */
 static void xsa_217_no_stealing(void)
 {
-    memset((void *)0x502000, 0x66, 4096);
-    struct gnttab_transfer t = { .mfn = 0x502, .domid = DOMID_SELF, .ref = 20 };
-    check_eq(hc_grant(GNTTABOP_transfer, &t, 1), 0);
-    check(t.status < 0);
-    xen_pfn_t in = 0x502, out = 0;
-    struct xen_memory_exchange x = { .in = { .nr_extents = 1, .domid = DOMID_SELF },
-                                     .out = { .nr_extents = 1, .domid = DOMID_SELF } };
-    set_xen_guest_handle(x.in.extent_start, &in);
-    set_xen_guest_handle(x.out.extent_start, &out);
-    check_eq(hc_memory_op(XENMEM_exchange, &x) < 0, 1);
-    check_eq(x.nr_exchanged, 0);
-    for (unsigned i = 0; i < 4096; i++) need_eq(((u8 *)0x502000)[i], 0x66);
+    static const domid_t to[] = { DOMID_SELF, 0, 77, DOMID_XEN };
+    for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++) check_eq(steal(0x502, to[i]), 0);
 }
 
 /* XSA-224, mapper of HVM type: only plain host mappings. */
@@ -652,7 +720,7 @@ static void hvm_ops(void)
 
 static void physdev_ops(void)
 {
-    struct physdev_pci_device_add a = { .bus = 0, .devfn = 0xf8 };      /* q35: ISA bridge 0:1f.0 */
+    struct physdev_pci_device_add a = { .bus = 0, .devfn = 0 };     /* every chipset has its host bridge there */
     check_eq(hc_physdev(PHYSDEVOP_pci_device_add, &a), 0);
     struct physdev_pci_mmcfg_reserved m = { .address = 0x123000, .segment = 0 };
     check_eq(hc_physdev(PHYSDEVOP_pci_mmcfg_reserved, &m) < 0, 1);
@@ -764,7 +832,7 @@ static void sysctls(void)
 
 static void debug_keys_survive(void)
 {
-    char keys[] = "hrqgetmiz";
+    char keys[] = "hrqgetmizaMQvVc";
     for (unsigned i = 0; keys[i]; i++) {
         memset(&sc, 0, sizeof(sc));
         set_xen_guest_handle(sc.u.debug_keys.keys, &keys[i]);
@@ -849,6 +917,8 @@ void test_main(void)
         TEST(sched_ops),
         TEST(event_channels),
         TEST(xsa_221_poll),
+        TEST(xsa_221_poll_lists),
+        TEST(xsa_221_poll_fifo),
         TEST(grant_ops),
         TEST(xsa_217_no_stealing),
         TEST(xsa_224_map_flags),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Architectural behaviour under SVM: faults, control registers, MSRs, string I/O, interrupts, NMI, debug registers. */
-#include "guest.h"
+#include "verdict.h"
 
 const char test_name[] = "cpu";
 
@@ -34,110 +34,110 @@ static void on_db(struct frame *f)
     __asm__ volatile("mov %0, %%dr6" :: "r"(0xffff0ff0UL));
 }
 
-static void test_faults(void)
+static void faults(void)
 {
-    expect_eq(TRY("ud2", "i"(0)), 6);
-    expect_eq(TRY("int3", "i"(0)), 3);
-    expect_eq(TRY("movl $1, (%0)", "r"(0xffff900000000000UL)), 14);
-    expect_eq(TRY("movl $1, (%0)", "r"(0x0000900000000000UL)), 13);
-    expect_eq(TRY("movl $1, (%0)", "r"(0x7000000000UL)), 14);
-    expect_eq(try_error, 2);
-    expect_eq(TRY("vmload %%rax", "a"(0)), 6);
-    expect_eq(TRY("vmrun %%rax", "a"(0)), 6);
-    expect_eq(TRY("clgi", "a"(0)), 6);
-    expect_eq(TRY("stgi", "a"(0)), 6);
-    expect_eq(TRY("rdpmc", "c"(0)), 13);
-    expect_eq(TRY("invd", "a"(0)), -1);
-    expect_eq(TRY("wbinvd", "a"(0)), -1);
+    check_eq(TRY("ud2", "i"(0)), 6);
+    check_eq(TRY("int3", "i"(0)), 3);
+    check_eq(TRY("movl $1, (%0)", "r"(0xffff900000000000UL)), 14);
+    check_eq(TRY("movl $1, (%0)", "r"(0x0000900000000000UL)), 13);
+    check_eq(TRY("movl $1, (%0)", "r"(0x7000000000UL)), 14);
+    check_eq(try_error, 2);
+    check_eq(TRY("vmload %%rax", "a"(0)), 6);
+    check_eq(TRY("vmrun %%rax", "a"(0)), 6);
+    check_eq(TRY("clgi", "a"(0)), 6);
+    check_eq(TRY("stgi", "a"(0)), 6);
+    check_eq(TRY("rdpmc", "c"(0)), 13);
+    check_eq(TRY("invd", "a"(0)), -1);
+    check_eq(TRY("wbinvd", "a"(0)), -1);
 }
 
-static void test_cr(void)
+static void cr(void)
 {
     u64 cr4 = read_cr4(), cr0 = read_cr0();
-    expect_eq(write_cr4_try(cr4 | 1 << 13), 13);        /* VMXE */
-    expect_eq(write_cr4_try(cr4 | 1UL << 40), 13);
-    expect_eq(write_cr4_try(cr4 & ~0x20UL), 13);        /* PAE in long mode */
-    expect_eq(read_cr4(), cr4);
-    expect_eq(write_cr4_try(cr4 | 0x280), -1);          /* PGE, OSFXSR */
-    expect_eq(read_cr4(), cr4 | 0x280);
+    check_eq(write_cr4_try(cr4 | 1 << 13), 13);        /* VMXE */
+    check_eq(write_cr4_try(cr4 | 1UL << 40), 13);
+    check_eq(write_cr4_try(cr4 & ~0x20UL), 13);        /* PAE in long mode */
+    check_eq(read_cr4(), cr4);
+    check_eq(write_cr4_try(cr4 | 0x280), -1);          /* PGE, OSFXSR */
+    check_eq(read_cr4(), cr4 | 0x280);
     __asm__ volatile("mov %0, %%cr0" :: "r"(cr0 | 8));  /* TS: not intercepted */
-    expect_eq(read_cr0(), cr0 | 8);
+    check_eq(read_cr0(), cr0 | 8);
     __asm__ volatile("clts");
-    expect_eq(read_cr0(), cr0);
+    check_eq(read_cr0(), cr0);
     __asm__ volatile("mov %0, %%cr0" :: "r"(cr0 & ~0x10000UL));
-    expect_eq(read_cr0(), cr0 & ~0x10000UL);
+    check_eq(read_cr0(), cr0 & ~0x10000UL);
     __asm__ volatile("mov %0, %%cr0" :: "r"(cr0));
     u64 v;
-    expect_eq(TRY("mov %0, %%cr0", "r"(cr0 & ~1UL)), 13);      /* PG without PE */
-    expect_eq(TRY("mov %0, %%cr0", "r"(cr0 | 1UL << 29)), 13); /* NW without CD */
+    check_eq(TRY("mov %0, %%cr0", "r"(cr0 & ~1UL)), 13);      /* PG without PE */
+    check_eq(TRY("mov %0, %%cr0", "r"(cr0 | 1UL << 29)), 13); /* NW without CD */
     for (u64 i = 0; i < 16; i++) {
         __asm__ volatile("mov %0, %%cr8" :: "r"(i));
         __asm__ volatile("mov %%cr8, %0" : "=r"(v));
-        expect_eq(v, i);
-        expect_eq(mmio_read(LAPIC + 0x80), i << 4);
+        check_eq(v, i);
+        check_eq(mmio_read(LAPIC + 0x80), i << 4);
     }
     mmio_write(LAPIC + 0x80, 0x50);
     __asm__ volatile("mov %%cr8, %0" : "=r"(v));
-    expect_eq(v, 5);
+    check_eq(v, 5);
     mmio_write(LAPIC + 0x80, 0);
-    expect_eq(TRY("mov %0, %%cr8", "r"(16UL)), 13);
+    check_eq(TRY("mov %0, %%cr8", "r"(16UL)), 13);
 }
 
-static void test_msr(void)
+static void msr(void)
 {
     u64 v, efer = rdmsr(0xc0000080);
-    expect_eq(efer & 0x1501, 0x501);                    /* SCE LME LMA, SVME hidden */
-    expect_eq(wrmsr_try(0xc0000080, efer | 1 << 12), 13);
-    expect_eq(wrmsr_try(0xc0000080, efer & ~0x100UL), 13);
-    expect_eq(wrmsr_try(0xc0000080, efer | 0x800), -1);
-    expect_eq(rdmsr(0xc0000080), efer | 0x800);
-    expect_eq(wrmsr_try(0xc0000102, 0x1234567890UL), -1);
-    expect_eq(rdmsr(0xc0000102), 0x1234567890UL);
-    expect_eq(wrmsr_try(0xc0000082, 0xffffffff81000000UL), -1);
-    expect_eq(rdmsr(0xc0000082), 0xffffffff81000000UL);
-    expect_eq(rdmsr_try(0x12345, &v), 13);
-    expect_eq(wrmsr_try(0x40000000, 0x300000), -1);     /* hypercall page */
-    expect_eq(*(u8 *)0x300000, 0xb8);
+    check_eq(efer & 0x1501, 0x501);                    /* SCE LME LMA, SVME hidden */
+    check_eq(wrmsr_try(0xc0000080, efer | 1 << 12), 13);
+    check_eq(wrmsr_try(0xc0000080, efer & ~0x100UL), 13);
+    check_eq(wrmsr_try(0xc0000080, efer | 0x800), -1);
+    check_eq(rdmsr(0xc0000080), efer | 0x800);
+    check_eq(wrmsr_try(0xc0000102, 0x1234567890UL), -1);
+    check_eq(rdmsr(0xc0000102), 0x1234567890UL);
+    check_eq(wrmsr_try(0xc0000082, 0xffffffff81000000UL), -1);
+    check_eq(rdmsr(0xc0000082), 0xffffffff81000000UL);
+    check_eq(rdmsr_try(0x12345, &v), 13);
+    check_eq(wrmsr_try(0x40000000, 0x300000), -1);     /* hypercall page */
+    check_eq(*(u8 *)0x300000, 0xb8);
     long (*stub)(u64, u64) = (void *)(0x300000 + __HYPERVISOR_xen_version * 32);
-    expect_eq(stub(0, 0), 0x40011);
-    expect_eq(rdmsr(0x277), 0x0007040600070406UL);
-    expect_eq(wrmsr_try(0x277, 0x0007040600070506UL), -1);
-    expect_eq(rdmsr(0x277), 0x0007040600070506UL);
-    expect_eq(wrmsr_try(0x277, 2), 13);
-    expect_eq(rdmsr(0xfe) & 0xff, 8);
-    expect_eq(wrmsr_try(0x2ff, 0x806), -1);
-    expect_eq(rdmsr(0x2ff), 0x806);
-    expect_eq(wrmsr_try(0xc0010015, 1 << 6), -1);       /* xen-shim */
+    check_eq(stub(0, 0), 0x40011);
+    check_eq(rdmsr(0x277), 0x0007040600070406UL);
+    check_eq(wrmsr_try(0x277, 0x0007040600070506UL), -1);
+    check_eq(rdmsr(0x277), 0x0007040600070506UL);
+    check_eq(wrmsr_try(0x277, 2), 13);
+    check_eq(rdmsr(0xfe) & 0xff, 8);
+    check_eq(wrmsr_try(0x2ff, 0x806), -1);
+    check_eq(rdmsr(0x2ff), 0x806);
+    check_eq(wrmsr_try(0xc0010015, 1 << 6), -1);       /* xen-shim */
 }
 
-static void test_string_io(void)
+static void string_io(void)
 {
     static u8 buf[300];
     u8 *p = buf;
     u64 n = 200;
     memset(buf, 0, sizeof(buf));
     __asm__ volatile("rep insb" : "+D"(p), "+c"(n) : "d"(0x61) : "memory");
-    expect_eq(n, 0);
-    expect_eq(p - buf, 200);
-    expect_eq(buf[199], 0xff);
-    expect_eq(buf[200], 0);
+    check_eq(n, 0);
+    check_eq(p - buf, 200);
+    check_eq(buf[199], 0xff);
+    check_eq(buf[200], 0);
     const char *s = "rep outsb to 0xE9\n";
     n = strlen(s);
     __asm__ volatile("rep outsb" : "+S"(s), "+c"(n) : "d"(0xe9) : "memory");
-    expect_eq(n, 0);
+    check_eq(n, 0);
     u16 *w = (u16 *)(buf + 1);
     memset(buf, 0, sizeof(buf));
     n = 3;
     __asm__ volatile("std; rep insw; cld" : "+D"(w), "+c"(n) : "d"(0x61) : "memory");
-    expect_eq((u8 *)w - buf, 1 - 6);
-    expect_eq(buf[2], 0xff);
-    expect_eq(TRY("rep insb", "D"(0x7000000000UL), "c"(4UL), "d"(0x61)), 14);
-    expect_eq(try_error, 2);
-    expect_eq(inl(0x61), -1 & 0xffffffffL);
-    expect_eq(inw(0x61), 0xffff);
+    check_eq((u8 *)w - buf, 1 - 6);
+    check_eq(buf[2], 0xff);
+    check_eq(TRY("rep insb", "D"(0x7000000000UL), "c"(4UL), "d"(0x61)), 14);
+    check_eq(try_error, 2);
+    check_eq(inl(0x61), -1 & 0xffffffffL);
+    check_eq(inw(0x61), 0xffff);
 }
 
-static void test_timer(void)
+static void timer(void)
 {
     trap_set(0x40, on_timer);
     mmio_write(LAPIC + 0xf0, 0x1ff);
@@ -149,56 +149,56 @@ static void test_timer(void)
         ticks = 0;
         mmio_write(LAPIC + 0x380, 100000);
         __asm__ volatile("sti; hlt; cli" ::: "memory");
-        expect_eq(ticks, 1);
+        check_eq(ticks, 1);
     }
     ticks = 0;
     mmio_write(LAPIC + 0x300, 0x44040);                 /* self IPI with IF clear */
-    expect_eq(ticks, 0);
+    check_eq(ticks, 0);
     __asm__ volatile("sti; nop; nop; cli" ::: "memory");
-    expect_eq(ticks, 1);
+    check_eq(ticks, 1);
     __asm__ volatile("mov %0, %%cr8" :: "r"(4UL));      /* TPR holds it back */
     sti();
     mmio_write(LAPIC + 0x300, 0x44040);
     for (volatile int i = 0; i < 1000; i++) ;
-    expect_eq(ticks, 1);
+    check_eq(ticks, 1);
     __asm__ volatile("mov %0, %%cr8" :: "r"(0UL));
     __asm__ volatile("nop; nop");
-    expect_eq(ticks, 2);
+    check_eq(ticks, 2);
     cli();
 }
 
-static void test_nmi(void)
+static void nmi(void)
 {
     trap_set(2, on_nmi);
     mmio_write(LAPIC + 0x300, 0x4400);                 /* NMI to self */
     for (volatile int i = 0; i < 100000 && nmis < 2; i++) ;
-    expect_eq(nmis, 2);
-    expect_eq(nested, 0);
+    check_eq(nmis, 2);
+    check_eq(nested, 0);
 }
 
-static void test_debug(void)
+static void debug(void)
 {
     u64 v;
     trap_set(1, on_db);
     __asm__ volatile("mov %0, %%dr0" :: "r"((u64)&nested));
     __asm__ volatile("mov %%dr0, %0" : "=r"(v));
-    expect_eq(v, (u64)&nested);
+    check_eq(v, (u64)&nested);
     __asm__ volatile("mov %0, %%dr7" :: "r"(0xd0401UL | 0x2));      /* write, 4 bytes */
     nested = 1;
     __asm__ volatile("nop");
-    expect_eq(dbs, 1);
-    expect_eq(db_dr6 & 15, 1);
+    check_eq(dbs, 1);
+    check_eq(db_dr6 & 15, 1);
     __asm__ volatile("mov %0, %%dr7" :: "r"(0x400UL));
     dbs = 0;
     __asm__ volatile("pushf; orl $0x100, (%%rsp); popf; nop; nop" ::: "memory", "cc");
-    expect_eq(dbs, 1);
-    expect_eq(db_dr6 & 0x4000, 0x4000);
+    check_eq(dbs, 1);
+    check_eq(db_dr6 & 0x4000, 0x4000);
     dbs = 0;                                            /* TF over an emulated instruction */
     __asm__ volatile("pushf; orl $0x100, (%%rsp); popf; cpuid; nop" : "=a"(v) : "a"(0) : "rbx", "rcx", "rdx", "memory");
-    expect_eq(dbs, 1);
+    check_eq(dbs, 1);
 }
 
-static void test_xsave(void)
+static void xsave(void)
 {
     u32 r[4], lo, hi;
     cpuid(1, 0, r);
@@ -206,35 +206,35 @@ static void test_xsave(void)
         print("no XSAVE offered\n");
         return;
     }
-    expect_eq(TRY("xsetbv", "a"(3), "d"(0), "c"(0)), 6);
-    expect_eq(write_cr4_try(read_cr4() | 1 << 18), -1);
+    check_eq(TRY("xsetbv", "a"(3), "d"(0), "c"(0)), 6);
+    check_eq(write_cr4_try(read_cr4() | 1 << 18), -1);
     cpuid(1, 0, r);
-    expect(r[2] & 1 << 27);
-    expect_eq(TRY("xsetbv", "a"(7), "d"(0), "c"(0)), -1);
+    check(r[2] & 1 << 27);
+    check_eq(TRY("xsetbv", "a"(7), "d"(0), "c"(0)), -1);
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-    expect_eq(lo, 7);
-    expect_eq(TRY("xsetbv", "a"(6), "d"(0), "c"(0)), 13);
-    expect_eq(TRY("xsetbv", "a"(5), "d"(0), "c"(0)), 13);
-    expect_eq(TRY("xsetbv", "a"(7), "d"(1U << 31), "c"(0)), 13);
-    expect_eq(TRY("xsetbv", "a"(7), "d"(0), "c"(1)), 13);
+    check_eq(lo, 7);
+    check_eq(TRY("xsetbv", "a"(6), "d"(0), "c"(0)), 13);
+    check_eq(TRY("xsetbv", "a"(5), "d"(0), "c"(0)), 13);
+    check_eq(TRY("xsetbv", "a"(7), "d"(1U << 31), "c"(0)), 13);
+    check_eq(TRY("xsetbv", "a"(7), "d"(0), "c"(1)), 13);
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-    expect_eq(lo, 7);
+    check_eq(lo, 7);
 }
 
-static void test_mmio(void)
+static void mmio(void)
 {
-    expect_eq(mmio_read(0xfed00000 + 0x8000), 0xffffffff);          /* nothing there: all ones, ignored */
+    check_eq(mmio_read(0xfed00000 + 0x8000), 0xffffffff);          /* nothing there: all ones, ignored */
     mmio_write(0xfed00000 + 0x8000, 5);
-    expect_eq(*(volatile u64 *)(0xfed00000 + 0x8000), -1);
-    expect_eq(*(volatile u8 *)(0xfed00000 + 0x8001), 0xff);
-    expect_eq(TRY("call *%0", "r"(0xfed08000UL)), 6);      /* all-ones code */
+    check_eq(*(volatile u64 *)(0xfed00000 + 0x8000), -1);
+    check_eq(*(volatile u8 *)(0xfed00000 + 0x8001), 0xff);
+    check_eq(TRY("call *%0", "r"(0xfed08000UL)), 6);      /* all-ones code */
     __asm__ volatile("pop %%rax" ::: "rax", "memory");              /* the call's return address */
-    expect_eq(mmio_read(LAPIC + 0x30) & 0xff, 0x14);
+    check_eq(mmio_read(LAPIC + 0x30) & 0xff, 0x14);
 }
 
 /* STI holds interrupts back until the next instruction is done: none may come between it and HLT, however the
  * ticks fall. Ticks go on, so an interrupt at the wrong place shows as a count, not as a hang. */
-static void test_sti_hlt(void)
+static void sti_hlt(void)
 {
     mmio_write(LAPIC + 0x3e0, 0xb);
     mmio_write(LAPIC + 0x320, 0x20000 | 0x40);      /* periodic */
@@ -247,11 +247,11 @@ static void test_sti_hlt(void)
     }
     mmio_write(LAPIC + 0x380, 0);
     __asm__ volatile("cli");
-    expect_eq(before_hlt, 0);
+    check_eq(before_hlt, 0);
 }
 
 /* Many entries with an interrupt window asked for, under a fast timer of the hypervisor: ticks must go on. */
-static void test_window(void)
+static void window(void)
 {
     u32 r[4];
     cli();
@@ -263,20 +263,24 @@ static void test_window(void)
     ticks = 0;
     for (volatile unsigned i = 0; i < 10000000 && !ticks; i++) ;
     cli();
-    expect_eq(ticks > 0, 1);
+    check_eq(ticks > 0, 1);
     mmio_write(LAPIC + 0x380, 0);
 }
 
 void test_main(void)
 {
-    struct { const char *name; void (*fn)(void); } const t[] = {
-        { "faults", test_faults }, { "cr", test_cr }, { "msr", test_msr }, { "string I/O", test_string_io },
-        { "timer", test_timer }, { "nmi", test_nmi }, { "debug", test_debug }, { "xsave", test_xsave },
-        { "mmio", test_mmio }, { "sti; hlt", test_sti_hlt }, { "window", test_window },
+    static const struct test tests[] = {
+        TEST(faults),
+        TEST(cr),
+        TEST(msr),
+        TEST(string_io),
+        TEST(timer),
+        TEST(nmi),
+        TEST(debug),
+        TEST(xsave),
+        TEST(mmio),
+        TEST(sti_hlt),
+        TEST(window),
     };
-    for (unsigned i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
-        unsigned before = failures;
-        t[i].fn();
-        print("%s %s\n", failures == before ? "ok    " : "FAILED", t[i].name);
-    }
+    RUN_TESTS(tests);
 }

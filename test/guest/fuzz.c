@@ -2,8 +2,10 @@
 /*
  * Random hypercalls, ports, MSRs, instructions and addresses, from dom0 and from a guest: Helium must survive and dom0 must
  * be able to say so. In a siege a guest of four vCPUs does it on all processors, beside a guest that watches its own memory
- * and clock. Time in seconds and seed come from the command line: "s=10 seed=1".
+ * and clock. Time in seconds and seed come from the command line: "s=10 seed=1". Both kinds of guest can also be started by
+ * stock xl, beside a stock dom0 (test/system/test_siege.py): "besieger s=20 seed=1", "witness s=60".
  */
+#include "frontend.h"
 #include "workers.h"
 
 const char test_name[] = "fuzz";
@@ -318,19 +320,6 @@ static void (*const things[])(void) = { call, call, memory, grants, control, por
 /* Interrupts that the fuzzing lets in, and faults of random code. */
 static void swallow(struct frame *f) { mmio_write(LAPIC + 0xb0, 0); }
 
-static u64 number(const char *key, u64 def)
-{
-    const char *s = start_info->cmdline_paddr ? (const char *)start_info->cmdline_paddr : "";
-    size_t n = strlen(key);
-    for (; *s; s++)
-        if (!memcmp(s, key, n) && s[n] == '=') {
-            u64 v = 0;
-            for (s += n + 1; *s >= '0' && *s <= '9'; s++) v = v * 10 + (u64)(*s - '0');
-            return v;
-        }
-    return def;
-}
-
 static u64 seconds;
 static void go(u64 ns)
 {
@@ -385,26 +374,30 @@ static void fuzz_calls(void)
     while (!stop) calls[pick(sizeof(calls) / sizeof(calls[0]))]();
 }
 
-static void g_besieger(void)
+static void besiege(u64 ns)
 {
-    state = my_args()->in[0] | 1;
     for (unsigned v = 32; v < 256; v++) trap_set(v, swallow);
     if (workers_start(3))
         for (unsigned i = 1; i <= 3; i++) job_start(i, fuzz_calls);
-    my_args()->out[0] = 1;
-    for (u64 end = now_ns() + 1500000000; now_ns() < end;) {
+    for (u64 end = now_ns() + ns; now_ns() < end;) {
         for (unsigned i = 0; i < 200; i++) things[pick(sizeof(things) / sizeof(things[0]))]();
         for (unsigned i = 0; i < 20; i++) code();
     }
 }
 
+static void g_besieger(void)
+{
+    state = my_args()->in[0] | 1;
+    besiege(1500000000);
+}
+
 /* Its memory keeps what it wrote, its clock goes forward and does not stand still. Words: 0 rounds, 1 wrong pages, 2 clock
  * back, 3 longest step. */
-static void g_witness(void)
+static void watch(u64 until)
 {
     volatile u64 *out = my_args()->out;
     for (u64 at = 0x400000; at < (u64)DOM_MB << 20; at += 4096) fill(at, 1, at);
-    for (u64 last = now_ns(); !my_args()->in[1];) {
+    for (u64 last = now_ns(); !my_args()->in[1] && last < until;) {
         for (u64 at = 0x400000; at < (u64)DOM_MB << 20; at += 4096) {
             out[1] += !filled(at, 1, at + out[0]);
             fill(at, 1, at + out[0] + 1);
@@ -416,6 +409,8 @@ static void g_witness(void)
         out[0]++;
     }
 }
+
+static void g_witness(void) { watch(~0UL); }
 
 static long fuzzer_start(unsigned vcpus, role_fn role)
 {
@@ -483,6 +478,26 @@ static void siege(void)
     check(domain_end((unsigned)witness));
 }
 
+/* ---- the same guests, started by xl ---- */
+static void besieger_alone(void)
+{
+    print("besieger: seed state %lx\n", state);
+    besiege(seconds * 1000000000UL);
+}
+
+static void witness_alone(void)
+{
+    volatile u64 *out = my_args()->out;
+    memset(my_args(), 0, sizeof(struct dom_args));
+    bool heard = frontend_init();
+    watch(now_ns() + seconds * 1000000000UL);
+    print("witness: %lu rounds, %lu wrong pages, clock back %lu times, longest step %lu ms\n", out[0], out[1], out[2],
+          out[3] / 1000000);
+    bool fine = heard && out[0] > 3 && !out[1] && !out[2];
+    struct sched_shutdown s = { .reason = fine ? SHUTDOWN_poweroff : SHUTDOWN_crash };
+    hc_sched_op(SCHEDOP_shutdown, &s);
+}
+
 void test_main(void)
 {
     static const struct test tests[] = {
@@ -491,9 +506,13 @@ void test_main(void)
         TEST(from_dom0),
         TEST(clean_up),
     };
-    play_role();
-    seconds = number("s", 10);
-    state = number("seed", rdtsc()) * 2654435761UL | 1;
-    print("seed state %lx, %lu s\n", state, seconds);
-    RUN_TESTS(tests);
+    seconds = option_number("s=", 10);
+    state = option_number("seed=", rdtsc()) * 2654435761UL | 1;
+    if (option("witness")) witness_alone();
+    else if (option("besieger")) besieger_alone();
+    else {
+        play_role();
+        print("seed state %lx, %lu s\n", state, seconds);
+        RUN_TESTS(tests);
+    }
 }

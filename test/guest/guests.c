@@ -2,6 +2,7 @@
 /* dom0 starts copies of this kernel as guests that end in every way or misbehave: only they suffer, and the shutdown
  * code says how they ended. */
 #include "build.h"
+#include "steal.h"
 
 const char test_name[] = "guests";
 #define LATE 20000000000UL              /* TSC ticks */
@@ -119,6 +120,18 @@ static void g_privileged_calls(void)
     end_with(SHUTDOWN_poweroff);
 }
 
+/* XSA-217, from a domain without privileges: to itself, to dom0, to the domain that dom0 names. */
+static void g_xsa_217(void)
+{
+    volatile u64 *out = my_args()->out;
+    while (!my_args()->in[0]) __asm__ volatile("pause");
+    out[0] = steal(0x600, DOMID_SELF);
+    out[1] = steal(0x600, 0);
+    out[2] = steal(0x600, (domid_t)my_args()->in[0]);
+    out[3] = 1;
+    end_with(SHUTDOWN_poweroff);
+}
+
 /* XSA-462: errors of the local APIC whose own vector is illegal. */
 static volatile unsigned errors_seen;
 static void on_error(struct frame *f) { errors_seen++; mmio_write(LAPIC + 0xb0, 0); }
@@ -180,6 +193,62 @@ static void g_xsa_222(void)
     end_with(SHUTDOWN_poweroff);
 }
 
+/* The same for grant mappings in the place of a page of a former superpage: they come and go without a table, and what was
+ * behind them is not there any more. Its own grants, in a table in the same 2 MiB. */
+enum { GAP = 0x400, TABLE_AT = 0x401, LENT = 0x602, GIVEN_UP = 0x403, REF = 9 };
+#define AT(gfn) ((volatile u64 *)((u64)(gfn) << 12))
+
+static bool lend_to_itself(unsigned gfn, u32 *handle)
+{
+    volatile struct grant_entry_v1 *e = (void *)AT(TABLE_AT);
+    e[REF].domid = (domid_t)my_args()->in[0];
+    e[REF].frame = gfn;
+    e[REF].flags = GTF_permit_access;
+    AT(gfn)[3] = 0x1000 + gfn;
+    return !grant_map((unsigned)my_args()->in[0], REF, (u64)GAP << 12, 0, handle) && AT(GAP)[3] == 0x1000 + gfn &&
+           e[REF].flags == (GTF_permit_access | GTF_reading | GTF_writing);
+}
+
+static bool take_back(u32 handle)
+{
+    volatile struct grant_entry_v1 *e = (void *)AT(TABLE_AT);
+    return !grant_unmap((u64)GAP << 12, handle) && e[REF].flags == GTF_permit_access && AT(GAP)[3] == ~0UL;
+}
+
+static void g_xsa_222_grants(void)
+{
+    volatile u64 *out = my_args()->out;
+    struct xen_add_to_physmap a = { .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .gpfn = TABLE_AT };
+    u32 h = 0, none;
+    while (!my_args()->in[0]) __asm__ volatile("pause");
+    AT(GAP + 5)[0] = 77;
+    long pages = reserved_pages();
+    out[0] |= reservation(XENMEM_decrease_reservation, DOMID_SELF, GAP, 0) != 1;        /* takes the only table */
+    out[0] |= (u64)(reservation(XENMEM_decrease_reservation, DOMID_SELF, TABLE_AT, 0) != 1) << 1;
+    out[0] |= (u64)(hc_memory_op(XENMEM_add_to_physmap, &a) != 0) << 2;
+    for (unsigned i = 0; i < 300; i++) {
+        out[1] += !lend_to_itself(LENT, &h);
+        out[1] += reservation(XENMEM_decrease_reservation, DOMID_SELF, LENT, 0) != 0;   /* no table for this one */
+        AT(GAP)[4] = i;
+        out[1] += !take_back(h);
+        out[1] += AT(LENT)[3] != 0x1000 + LENT || AT(LENT)[4] != i || AT(GAP + 5)[0] != 77;
+    }
+    /* No mapping over RAM, in a superpage or not. */
+    out[2] += grant_map((unsigned)my_args()->in[0], REF, (u64)LENT << 12, 0, &none) >= 0;
+    out[2] += grant_map((unsigned)my_args()->in[0], REF, (u64)(GAP + 5) << 12, 0, &none) >= 0;
+    out[2] += AT(LENT)[3] != 0x1000 + LENT || AT(GAP + 5)[0] != 77;
+    /* A page that is given up while it is mapped. */
+    out[3] |= !lend_to_itself(GIVEN_UP, &h);
+    out[3] |= (u64)(reservation(XENMEM_decrease_reservation, DOMID_SELF, GIVEN_UP, 0) != 1) << 1;
+    out[3] |= (u64)(AT(GAP)[3] != 0x1000 + GIVEN_UP) << 2;
+    out[3] |= (u64)!take_back(h) << 3;
+    out[3] |= (u64)(AT(GIVEN_UP)[3] != ~0UL) << 4;
+    out[3] |= (u64)(reserved_pages() != pages - 3) << 5;
+    out[3] |= (u64)(reservation(XENMEM_populate_physmap, DOMID_SELF, GAP, 0) != 1 || AT(GAP)[3]) << 6;
+    out[4] = 1;
+    end_with(SHUTDOWN_poweroff);
+}
+
 /* A grant table in the way of nobody; frames, a grant for dom0, and an end while dom0 has it mapped. */
 static void g_grant(void)
 {
@@ -196,6 +265,59 @@ static void g_grant(void)
     end_with(SHUTDOWN_poweroff);
 }
 
+/* ---- vCPUs ---- */
+static u8 second_stack[4096] __attribute__((aligned(16)));
+static void second_vcpu(void)
+{
+    u32 r[4];
+    cpuid(1, 0, r);
+    my_args()->out[1] = r[1] >> 24;             /* APIC id: it is the other one */
+    my_args()->out[0] = 1;
+    for (;;) __asm__ volatile("pause");
+}
+
+/* The second vCPU by VCPUOP_initialise, in 64-bit mode from its first instruction. Taking both down ends the guest. */
+static void g_initialise(void)
+{
+    struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_64B, .cpu_regs.x86_64 = {
+        .rip = (u64)second_vcpu, .rsp = (u64)second_stack + sizeof(second_stack) - 8, .rflags = 2, .cr0 = read_cr0(),
+        .cr3 = read_cr3(), .cr4 = read_cr4(), .efer = rdmsr(0xc0000080) } };
+    my_args()->out[2] = (u64)hc_vcpu_op(VCPUOP_up, 1, NULL);
+    my_args()->out[3] = (u64)hc_vcpu_op(VCPUOP_initialise, 1, &c);
+    my_args()->out[4] = (u64)hc_vcpu_op(VCPUOP_initialise, 1, &c);
+    my_args()->out[5] = (u64)hc_vcpu_op(VCPUOP_up, 1, NULL);
+    for (u64 end = rdtsc() + LATE; !my_args()->out[0] && rdtsc() < end;) __asm__ volatile("pause");
+    my_args()->out[6] = (u64)hc_vcpu_op(VCPUOP_down, 1, NULL);
+    my_args()->out[7] = (u64)hc_vcpu_op(VCPUOP_is_up, 1, NULL);
+    hc_vcpu_op(VCPUOP_down, 0, NULL);
+    for (;;) __asm__ volatile("pause");
+}
+
+static void g_latched(void)
+{
+    struct sched_shutdown s = { .reason = SHUTDOWN_crash };
+    hc_sched_op(SCHEDOP_shutdown_code, &s);
+    end_with(SHUTDOWN_poweroff);
+}
+
+static void g_own_code(void) { end_with(77); }
+
+/* Nanoseconds by a time record are those of the hypervisor, also after the guest moved its TSC. */
+static void g_time_area(void)
+{
+    static struct vcpu_time_info t;
+    struct vcpu_register_time_memory_area a = { .addr.p = (u64)&t };
+    my_args()->out[0] = (u64)hc_vcpu_op(VCPUOP_register_vcpu_time_memory_area, 0, &a);
+    for (unsigned i = 1; i < 4; i++) {
+        u64 before = now_ns(), d = rdtsc() - t.tsc_timestamp;
+        d = t.tsc_shift < 0 ? d >> -t.tsc_shift : d << t.tsc_shift;
+        u64 ns = t.system_time + (u64)((unsigned __int128)d * t.tsc_to_system_mul >> 32);
+        my_args()->out[i] = ns + 1000 < before || ns > now_ns() + 1000;
+        wrmsr_try(0x10, 1000000 * i);
+    }
+    end_with(SHUTDOWN_poweroff);
+}
+
 /* ---- dom0 ---- */
 /* Its words of result, after the end. */
 static u64 out[8];
@@ -208,14 +330,16 @@ static void fetch_out(unsigned d)
 }
 
 /* Run a guest to its end. */
-static void expect_end(role_fn role, long code)
+static void expect_end_of(unsigned vcpus, role_fn role, long code)
 {
-    long id = role_start(1, role);
+    long id = role_start(vcpus, role);
     need(id > 0);
     check_eq(domain_wait((unsigned)id, 15000), code);
     fetch_out((unsigned)id);
     check(domain_end((unsigned)id));
 }
+
+static void expect_end(role_fn role, long code) { expect_end_of(1, role, code); }
 
 static void poweroff(void) { expect_end(g_poweroff, SHUTDOWN_poweroff); }
 static void reboot(void) { expect_end(g_reboot, SHUTDOWN_reboot); }
@@ -243,6 +367,58 @@ static void privileged_calls(void)
 {
     expect_end(g_privileged_calls, SHUTDOWN_poweroff);
     check_eq(out[0], 0);
+}
+
+static void vcpu_initialise(void)
+{
+    expect_end_of(2, g_initialise, SHUTDOWN_poweroff);
+    check_eq(out[0], 1);
+    check_eq(out[1], 2);
+    check_eq(out[2], -XEN_EINVAL);
+    check_eq(out[3], 0);
+    check_eq(out[4], -XEN_EEXIST);
+    check_eq(out[5] | out[6] | out[7], 0);
+}
+
+static void shutdown_codes(void)
+{
+    expect_end(g_latched, SHUTDOWN_crash);
+    expect_end(g_own_code, 77);
+}
+
+static void time_area(void)
+{
+    expect_end(g_time_area, SHUTDOWN_poweroff);
+    check_eq(out[0] | out[1] | out[2] | out[3], 0);
+}
+
+/* The receiver's table has an entry that would accept a page: it stays as it is. */
+static volatile struct grant_entry_v1 *accepting(unsigned d, domid_t from)
+{
+    volatile struct grant_entry_v1 *e = grant_table(d);
+    if (e) e[20] = (struct grant_entry_v1){ .flags = GTF_accept_transfer, .domid = from };
+    return e;
+}
+
+static void xsa_217_no_stealing(void)
+{
+    long receiver = domain_build(1), id = role_start(1, g_xsa_217);
+    need(receiver > 0 && id > 0);
+    volatile struct grant_entry_v1 *e = accepting((unsigned)receiver, (domid_t)id);
+    volatile struct dom_args *a = role_args((unsigned)id, SCRATCH);
+    need(e && a);
+    a->in[0] = (u64)receiver;
+    check_eq(domain_wait((unsigned)id, 15000), SHUTDOWN_poweroff);
+    check_eq(a->out[0], 0);
+    check_eq(a->out[1], 0);
+    check_eq(a->out[2], 0);
+    check_eq(a->out[3], 1);
+    check_eq(e[20].flags, GTF_accept_transfer);
+    e[20].domid = 0;                            /* and from dom0 */
+    check_eq(steal(0x600, (domid_t)receiver), 0);
+    check_eq(e[20].flags, GTF_accept_transfer);
+    check_eq(unmap(SCRATCH, 1) | unmap(GRANT_TABLE, 1), 0);
+    check(domain_end((unsigned)id) && domain_end((unsigned)receiver));
 }
 
 static void xsa_462(void)
@@ -307,16 +483,25 @@ static void no_state_no_run(void)
     check(domain_end((unsigned)id));
 }
 
-static void xsa_222_from_inside(void)
+/* A domain of superpages whose pool has a table for one split, not for two. */
+static long domain_of_one_split(role_fn role, unsigned *pool)
 {
     long id = domain_new(1);
+    unsigned d = (unsigned)id;
+    if (!check(id > 0)) return -1;
+    for (*pool = 1; *pool < 64 && (pool_set(d, *pool) || reservation(XENMEM_populate_physmap, d, 0, 9) != 1); ++*pool) ;
+    for (u64 g = 512; g < DOM_PAGES; g += 512)
+        if (!check_eq(reservation(XENMEM_populate_physmap, d, g, 9), 1)) return -1;
+    return check_eq(pool_set(d, ++*pool), 0) && check_eq(domain_load(d, (u64)role), 0) &&
+           check_eq(domctl(XEN_DOMCTL_unpausedomain, d), 0) ? id : -1;
+}
+
+static void xsa_222_from_inside(void)
+{
+    unsigned pool;
+    long id = domain_of_one_split(g_xsa_222, &pool);
     need(id > 0);
-    unsigned d = (unsigned)id, pool = 0;
-    while (++pool < 64 && (pool_set(d, pool) || reservation(XENMEM_populate_physmap, d, 0, 9) != 1)) ;
-    for (u64 g = 512; g < DOM_PAGES; g += 512) need_eq(reservation(XENMEM_populate_physmap, d, g, 9), 1);
-    need_eq(pool_set(d, pool + 1), 0);          /* one split, not two */
-    need_eq(domain_load(d, (u64)g_xsa_222), 0);
-    need_eq(domctl(XEN_DOMCTL_unpausedomain, d), 0);
+    unsigned d = (unsigned)id;
     check_eq(domain_wait(d, 5000), SHUTDOWN_poweroff);
     fetch_out(d);
     check_eq(out[0], 1);
@@ -330,9 +515,24 @@ static void xsa_222_from_inside(void)
     fill(SCRATCH + 0x200000, 1, 0x88);
     check(filled(SCRATCH, 512, 0x77));
     check_eq(unmap(SCRATCH, 512) | unmap(SCRATCH + 0x200000, 1), 0);
-    need_eq(pool_set(d, pool + 2), 0);          /* with another table the refused call works */
+    need_eq(pool_set(d, pool + 1), 0);          /* with another table the refused call works */
     check_eq(reservation(XENMEM_decrease_reservation, d, 0x600, 0), 1);
     check(domain_end(d) && domain_end((unsigned)other));
+}
+
+static void xsa_222_grants_in_superpage(void)
+{
+    unsigned pool;
+    long id = domain_of_one_split(g_xsa_222_grants, &pool);
+    need(id > 0);
+    volatile struct dom_args *a = role_args((unsigned)id, SCRATCH);
+    need(a);
+    a->in[0] = (u64)id;
+    check_eq(domain_wait((unsigned)id, 15000), SHUTDOWN_poweroff);
+    for (unsigned i = 0; i < 4; i++) check_eq(a->out[i], 0);
+    check_eq(a->out[4], 1);
+    check_eq(unmap(SCRATCH, 1), 0);
+    check(domain_end((unsigned)id));
 }
 
 static void grant_from_guest(void)
@@ -379,10 +579,15 @@ void test_main(void)
         TEST(wild_ports),
         TEST(wild_msrs),
         TEST(privileged_calls),
+        TEST(vcpu_initialise),
+        TEST(shutdown_codes),
+        TEST(time_area),
         TEST(spinning),
         TEST(killed_while_running),
         TEST(grant_from_guest),
+        TEST(xsa_217_no_stealing),
         TEST(xsa_222_from_inside),
+        TEST(xsa_222_grants_in_superpage),
         TEST(xsa_462),
     };
     play_role();

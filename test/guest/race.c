@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Attacks that need several CPUs at once: dom0 with four vCPUs, guests with up to four. What one vCPU gives up, another
- * hammers on; nobody may see or change a page that is no longer his.
+ * hammers on; nobody may see or change a page that is no longer his. How often comes from the command line: "rounds=200".
  */
 #include "workers.h"
 
 const char test_name[] = "race";
-#define ROUNDS 200
+static u32 rounds;                      /* a guest has dom0's */
 #define CANARY 0x5afe5afe5afe5afeUL
 #define JUNK 0xbadbadbadbadbad0UL
 #define SECOND (SCRATCH + 0x100000)
@@ -41,7 +41,7 @@ static bool hammer_ends(void)
 static void stale_rounds(unsigned d)
 {
     volatile u64 *p = (void *)(SECOND + 64);
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < rounds; i++) {
         u64 seen = landed;
         need_eq(map_foreign(d, 0x300, 1, SCRATCH), 0);
         need(moved(&landed, seen, 5000));
@@ -84,7 +84,7 @@ static void g_granter(void)
         __asm__ volatile("" ::: "memory");
         e[REF].flags = GTF_permit_access;
         out[0]++;                                               /* offered */
-        while (my_args()->in[0] != out[0] && !out[2]) __asm__ volatile("pause");
+        while (!out[2] && !moved(&my_args()->in[0], out[0] - 1, 10)) ;
         u16 old;
         out[4]++;                                               /* now watching */
         do {                                                    /* taken back as soon as it is free */
@@ -99,11 +99,13 @@ static void g_granter(void)
 
 static volatile u32 second_handle;
 static volatile int second_status;
+static volatile u64 mapped;             /* rounds */
 
 /* vCPU 1: unmaps the second mapping at the moment in which vCPU 0 unmaps the first. */
 static void unmap_second(void)
 {
     for (u32 i = 1; !stop; i++) {
+        while (!stop && !moved(&mapped, i - 1, 10)) ;
         meet(2 * i - 1, 2);
         if (stop) break;
         second_status = grant_unmap(SCRATCH + 0x1000, second_handle);
@@ -115,13 +117,14 @@ static void canary_rounds(unsigned d, volatile struct dom_args *a)
 {
     u64 offered = 0;
     u32 h;
-    for (u32 i = 1; i <= ROUNDS; i++) {
+    for (u32 i = 1; i <= rounds; i++) {
         need(moved(&a->out[0], offered, 10000));
         offered = a->out[0];
         need_eq(grant_map(d, REF, SCRATCH, 0, &h), 0);
         need_eq(grant_map(d, REF, SCRATCH + 0x1000, 0, (u32 *)&second_handle), 0);
         a->in[0] = offered;
         need(moved(&a->out[4], offered - 1, 10000));
+        mapped = i;
         meet(2 * i - 1, 2);
         int s = grant_unmap(SCRATCH, h);
         meet(2 * i, 2);
@@ -139,6 +142,7 @@ static void xsa_218_canary(void)
     volatile struct dom_args *a = role_args(d, SECOND);
     need(a);
     gate = 0;
+    mapped = 0;
     hammer_starts();
     job_start(1, unmap_second);
     canary_rounds(d, a);
@@ -167,7 +171,7 @@ static void same_handle_rounds(unsigned d, volatile struct grant_entry_v1 *e)
 {
     u32 h, h2;
     unsigned first = 0;
-    for (u32 i = 1; i <= ROUNDS; i++) {
+    for (u32 i = 1; i <= rounds; i++) {
         need_eq(grant_map(d, REF, SCRATCH, 0, &h), 0);
         second_handle = h;
         meet(2 * i - 1, 2);
@@ -182,7 +186,7 @@ static void same_handle_rounds(unsigned d, volatile struct grant_entry_v1 *e)
         need(h != h2);
         need_eq(grant_unmap(SCRATCH + 0x2000, h) | grant_unmap(SCRATCH + 0x3000, h2), 0);
     }
-    print("%u of %u times the first CPU\n", first, ROUNDS);
+    print("%u of %u times the first CPU\n", first, rounds);
 }
 
 static void xsa_218_same_handle(void)
@@ -218,7 +222,7 @@ static void copy_from_flipped(void)
     volatile u64 *p = (void *)(gfn << 12);
     struct gnttab_copy c = { .source.u.ref = REF, .source.domid = copied_from, .dest.u.gmfn = gfn,
                              .dest.domid = DOMID_SELF, .len = 4096, .flags = GNTCOPY_source_gref };
-    for (unsigned i = 0; i < 2 * ROUNDS; i++) {
+    for (unsigned i = 0; i < 2 * rounds; i++) {
         hc_grant(GNTTABOP_copy, &c, 1);
         if (c.status) __asm__ volatile("lock incq %0" : "+m"(refusals));
         else __asm__ volatile("lock incq %0" : "+m"(copies));
@@ -301,7 +305,7 @@ static void xsa_501_table_changes(void)
     need(a && moved(&a->out[3], 0, 20000));
     u32 h;
     u64 end = now_ns() + 10000000000UL;
-    for (unsigned i = 0; i < ROUNDS || (a->out[0] <= 10 && now_ns() < end); i++) {
+    for (unsigned i = 0; i < rounds || (a->out[0] <= 10 && now_ns() < end); i++) {
         need_eq(grant_map(d, REF, SCRATCH, 0, &h), 0);
         *(volatile u64 *)SCRATCH = i;
         need_eq(*(volatile u64 *)SCRATCH, i);
@@ -342,7 +346,7 @@ static void g_balloon_under_io(void)
     job_start(1, ins_for_ever);
     job_start(2, movs_for_ever);
     reservation(XENMEM_decrease_reservation, DOMID_SELF, 0x700, 0);
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < rounds; i++) {
         for (unsigned k = 0; i % 16 == 0 && k < 1000 && *(volatile u8 *)0x600000 != 0xff; k++) linger(2000000);
         if (*(volatile u8 *)0x600000 == 0xff) out[2]++;                 /* the string I/O does arrive */
         if (reservation(XENMEM_decrease_reservation, DOMID_SELF, 0x600, 0) != 1) out[1]++;
@@ -363,7 +367,7 @@ static void xsa_219_io_into_ballooned_page(void)
     long id = role_start(3, g_balloon_under_io);
     need(id > 0);
     unsigned d = (unsigned)id;
-    check_eq(domain_wait(d, 40000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, 40000 + 200 * rounds), SHUTDOWN_poweroff);
     volatile struct dom_args *a = role_args(d, SECOND);
     need(a);
     check_eq(a->out[0], 0);
@@ -437,7 +441,8 @@ static void g_channels(void)
     job_start(2, bind_and_close);
     job_start(3, poll_and_send);
     u64 end = now_ns() + 1500000000UL;
-    for (u32 i = 0; now_ns() < end; i++) expand_and_reset(i);
+    u64 patience = end + 20000000000UL;         /* on a busy host the others may hardly have run yet */
+    for (u32 i = 0; now_ns() < end || (now_ns() < patience && (i <= 3 || out[1] <= 20)); i++) expand_and_reset(i);
     stop = true;
     for (unsigned i = 1; i <= 3; i++)
         if (!job_end(i)) out[2]++;
@@ -478,5 +483,6 @@ void test_main(void)
         TEST(xsa_221_poll_against_reset),
     };
     play_role();
+    rounds = (u32)option_number("rounds=", 200);
     RUN_TESTS(tests);
 }

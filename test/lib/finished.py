@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `make test-all` has finished: a file with a line "part<TAB>number of tests" for everything that passed, named
+"""What `make test-all` has finished: a file with a line "part<TAB>names of its tests" for everything that passed, named
 after the content of the source tree, so that any change begins anew. As a pytest plugin (`-p finished`, the file in
 HELIUM_FINISHED) it leaves out what has passed and notes what passes."""
 import hashlib
@@ -31,23 +31,24 @@ class Finished:
         self.parts = {}
         if self.path and self.path.exists():
             rows = (line.rstrip("\n").split("\t") for line in self.path.open())
-            self.parts = {row[0]: int(row[1]) for row in rows if len(row) == 2}
+            self.parts = {row[0]: row[1].split() for row in rows if len(row) == 2}
 
     def has(self, part):
         return part in self.parts
 
-    def value(self, part):
+    def names(self, part):
         return self.parts[part]
 
     def count(self, prefix):
         return sum(1 for part in self.parts if part.startswith(prefix))
 
-    def add(self, part, tests=1):
+    def add(self, part, names=()):
+        """names: of the tests in it, if it is not itself one."""
         if self.path:
-            self.parts[part] = tests
+            self.parts[part] = list(names)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as f:
-                f.write(f"{part}\t{tests}\n")
+                f.write(f"{part}\t{' '.join(names)}\n")
 
 
 # ---- the plugin; pytest passes the arguments by their names ----

@@ -47,6 +47,17 @@ class Stub:
         """RAX, RBX, RCX, RDX."""
         return struct.unpack("<4Q", bytes.fromhex(self.ask("g"))[:32])
 
+    # Numbers of QEMU's x86-64 description (gdb-xml/i386-64bit.xml).
+    NUMBERS = {"rsp": 7, "rip": 16, "cr0": 27, "cr3": 29, "cr4": 30}
+
+    def register(self, name):
+        self.ask("qXfer:features:read:target.xml:0,ffb")    # QEMU answers `p` and `P` to those only who know the numbers
+        return int.from_bytes(bytes.fromhex(self.ask(f"p{self.NUMBERS[name]:x}")), "little")
+
+    def set_register(self, name, value):
+        assert self.ask(f"P{self.NUMBERS[name]:x}={value.to_bytes(8, 'little').hex()}") == "OK"
+        assert self.register(name) == value, name
+
     def read(self, address, size):
         data = b""
         while len(data) < size:

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Guests in a booted dom0: configuration files, waiting for what they print, tidying up."""
 import base64
+import gzip
 import re
+import subprocess
+import tempfile
 import time
+from pathlib import Path
+
+from machine import BUILD
 
 GUEST_DIR = "/srv/guest"
 
@@ -11,6 +17,7 @@ class Dom0:
     def __init__(self, machine):
         self.m = machine
         self.run, self.sh = machine.run, machine.sh
+        self.kernels = set()
 
     def prepare(self):
         """Wait for the toolstack and note how much memory is free."""
@@ -20,9 +27,9 @@ class Dom0:
             time.sleep(1)
         self.free_start = self.free_kib()
 
-    def put(self, path, text):
-        """Write a file in dom0."""
-        data = base64.b64encode(text.encode()).decode()
+    def put(self, path, data):
+        """Write a file in dom0: text, or bytes (slow: some 10 KB a second)."""
+        data = base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
         self.sh(f"rm -f {path}.64")
         for i in range(0, len(data), 1500):
             self.sh(f"echo -n {data[i:i + 1500]} >> {path}.64")
@@ -36,6 +43,17 @@ class Dom0:
         keys.update(more)
         self.put(f"/tmp/{name}.cfg", "".join(f"{k}={v!r}\n" for k, v in keys.items() if v is not None).replace("'", '"'))
         self.sh(f"rm -f /var/log/xen/console/guest-{name}.log")
+
+    def put_kernel(self, name):
+        """An own test kernel (test/guest), for `kernel=NAME` of config(); its name. Brought there once."""
+        file = f"{name}.elf"
+        if file not in self.kernels:
+            with tempfile.TemporaryDirectory() as tmp:
+                subprocess.run(["strip", "-o", f"{tmp}/{file}", BUILD / "guest" / file], check=True)
+                self.put(f"{GUEST_DIR}/{file}.gz", gzip.compress(Path(tmp, file).read_bytes()))
+            self.sh(f"gunzip -f {GUEST_DIR}/{file}.gz")
+            self.kernels.add(file)
+        return file
 
     def create(self, name, **config):
         self.config(name, **config)

@@ -26,14 +26,19 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 # QEMU 7.2's TCG reports RDTSCP exits as RDTSC, and loses XCR0 under SVM: hide what these break in stock kernels.
 STOCK_CPU = "max,-smap,-rdtscp,-pku,-mpx,-avx,-avx2,-f16c,-fma"
 PROMPT = "helium# "
+# Ends any wait for something else.
+STOP = r"Panic on CPU|PANIC|Kernel panic - not syncing"
 
 
 class Machine:
     """hypervisor: file; kernel/initrd: files for dom0 (module 0 and 1); loader: 'kernel' (QEMU's multiboot),
-    'efi' (xen.efi with xen.cfg on an EFI system partition), 'none' (whatever else the arguments bring)."""
+    'efi' (xen.efi with xen.cfg on an EFI system partition), 'none' (whatever else the arguments bring).
+    threads: 'single' runs all CPUs in one thread of QEMU, 'multi' each in its own. With 'multi' an FXRSTOR, XRSTOR or FLDENV
+    on any CPU changes the first CPU's hflags2 without a lock (QEMU 7.2: cpu_clear_ignne), and now and then undoes what a
+    VMRUN, #VMEXIT, CLGI or STGI there just did: no place for kernels that use these instructions."""
 
     def __init__(self, hypervisor=None, kernel=None, initrd=None, loader="kernel", mem=2048, smp=2, cpu=STOCK_CPU,
-                 iommu=True, disk=True, threads="multi", dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,
+                 iommu=True, disk=True, threads="single", dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,
                  console="com1=115200,8n1 console=com1 loglvl=all guest_loglvl=all"):
         self.hypervisor = Path(hypervisor or BUILD / ("xen.efi" if loader == "efi" else "xen"))
         self.kernel = Path(kernel or CACHE / "vmlinux")
@@ -99,8 +104,7 @@ class Machine:
 
     def expect(self, pattern, timeout=60):
         """Wait for a pattern on the serial line; returns the match. A panic ends the wait at once."""
-        stop = r"Panic on CPU|PANIC|Kernel panic - not syncing"
-        i = self.child.expect([pattern, stop, pexpect.EOF, pexpect.TIMEOUT], timeout=timeout)
+        i = self.child.expect([pattern, STOP, pexpect.EOF, pexpect.TIMEOUT], timeout=timeout)
         if i:
             tail = (self.child.before or "")[-3000:]
             try:
@@ -173,6 +177,23 @@ def make_esp(path, files):
         subprocess.run(["mmd", "-i", path, "::" + d], **quiet)
     for name, src in files.items():
         subprocess.run(["mcopy", "-i", path, str(src), "::" + name], **quiet)
+
+
+def grub_cd(tmp, image, args, modules, protocol="multiboot2"):
+    """A CD, made by grub-mkrescue in the folder tmp, that starts from BIOS and from UEFI: the hypervisor `image` with these
+    arguments and modules (file, arguments); a file of None is left out."""
+    root = tmp / "cd"
+    (root / "boot/grub").mkdir(parents=True)
+    start, module = {"multiboot2": ("multiboot2", "module2"), "multiboot1": ("multiboot", "module")}[protocol]
+    shutil.copy(image, root / "boot/xen")
+    # multiboot2's command line has no file name in front.
+    lines = ["serial --unit=0 --speed=115200", "terminal_output serial", f"{start} /boot/xen {args}"]
+    for i, (file, words) in enumerate((f, a) for f, a in modules if f):
+        shutil.copy(file, root / f"boot/module{i}")
+        lines.append(f"{module} /boot/module{i} {words}")
+    (root / "boot/grub/grub.cfg").write_text("\n".join(lines + ["boot", ""]))
+    subprocess.run(["grub-mkrescue", "-o", tmp / "cd.iso", root], check=True, capture_output=True)
+    return tmp / "cd.iso"
 
 
 def quote(s):

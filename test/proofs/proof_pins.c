@@ -46,8 +46,7 @@ static void unpin(bool write)
 {
     if (!(write ? m.w : m.r))
         return;
-    gnttab_unpin(d, REF, write);
-    page_put(page);
+    gnttab_unpin(d, REF, write, page);
     if (write) m.w--;
     else m.r--;
 }
@@ -95,7 +94,7 @@ int main(void)
     enum p2m_type t;
     mfn_t frame;
 
-    chan_machine(1);
+    chan_machine(1, 64);
     d = chan_domain(1, 1, 64, 1023);
     fake_enter_cpu(0, d->vcpu[0]);
     if (gnttab_get_frame(d, 0, &frame))

@@ -9,9 +9,8 @@ from guests import Dom0
 
 @pytest.fixture(scope="session")
 def dom0():
-    """Debian's dom0 with stock units. One CPU unless HELIUM_SMP says otherwise: with two, QEMU 7.2's emulated SVM was
-    seen (three times in some fifty boots) to come back from a #VMEXIT with wrong state, which ends dom0; SUPPORT.md."""
-    cpus = int(os.environ.get("HELIUM_SMP", "1"))
+    """Debian's dom0 with stock units, on two CPUs unless HELIUM_SMP says otherwise."""
+    cpus = int(os.environ.get("HELIUM_SMP", "2"))
     d = Dom0(Machine(smp=cpus, mem=2048, log=BUILD / "logs/system.log"))
     d.cpus = cpus
     d.m.boot()

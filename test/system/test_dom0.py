@@ -32,14 +32,28 @@ def test_dmesg_and_debug_keys(dom0):
     dom0.sh("xl debug-keys h")
     log = dom0.hypervisor_log()
     assert "Helium 4.17" in log
-    shows = {"c": r"CPU0: .*idle \d+ ms", "d": r"CPU0: d0v0 rip [0-9a-f]{16}", "e": r"d0: FIFO, \d+ ports", "i": r"GSI +\d+: vector",
-             "g": r"d0: \d+ of \d+ frames", "m": r"RAM: 20\d\d MiB", "q": r"d0: alive, privileged", "t": r"TSC \d+ kHz"}
+    shows = {"c": r"CPU0: .*idle \d+ ms", "d": r"CPU\d: d0v\d rip [0-9a-f]{16}", "e": r"d0: FIFO, \d+ ports", "i": r"GSI +\d+: vector",
+             "g": r"d0: \d+ of \d+ frames", "m": r"RAM: 20\d\d MiB", "q": r"d0: alive, privileged", "t": r"TSC \d+ kHz",
+             "a": r"CPU0: \d+ timers\n.*in +-?\d+ us: [a-z]", "r": r"CPU0: .*\n(.*\n)*.*d0: weight \d+, cap 0%",
+             "Q": r"BAR \d: 0x[0-9a-f]+ \+ 0x[0-9a-f]+.*, mapped", "M": r"MSI(-X \d+)?: vector 0x", "V": r"IOMMU 0000:",
+             "v": r"d0v0\b.*\n.*rip [0-9a-f]{16}  rsp"}
     listed = set(re.findall(r" key '(.)':", log))
     assert set(shows) <= listed
     for key, pattern in shows.items():
         dom0.sh("xl dmesg -c > /dev/null")
         dom0.sh(f"xl debug-keys {key}")
         assert re.search(pattern, dom0.hypervisor_log()), key
+
+
+def test_interrupts_are_remapped(dom0):
+    """The disk's MSI arrives through the IOMMU's tables, and the serial line on which this is typed."""
+    ahci = lambda: sum(int(n) for n in re.search(r"^ *\d+: +((?:\d+ +)+)\S*PCI-MSI\S* .*ahci", dom0.sh("cat /proc/interrupts"),
+                                                 re.M).group(1).split())
+    before = ahci()
+    dom0.sh("dd if=/dev/sda of=/dev/null bs=64k count=64 iflag=direct status=none")
+    assert ahci() >= before + 64
+    dom0.sh("xl debug-keys i")
+    assert "Interrupts of devices are remapped" in dom0.hypervisor_log()
 
 
 def test_dmesg_clear(dom0):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Another dom0: on a machine without IOMMU (`dom0-iommu=none`), with the C xenstored instead of oxenstored. And what is
+"""Another dom0: on a machine without IOMMU (`dom0-iommu=none`) but with all CPU features that QEMU has, with the C xenstored
+instead of oxenstored. And what is
 left when the daemons of the toolstack are killed in the middle of a create."""
 import re
 import time
@@ -15,7 +16,7 @@ XENSTORED = "/usr/lib/xen-4.17/bin/xenstored"
 @pytest.fixture(scope="module")
 def plain():
     """The init script of the toolstack takes XENSTORED from the environment, which systemd takes from the command line."""
-    d = Dom0(Machine(smp=1, mem=2048, iommu=False, xen="dom0-iommu=none", linux=f"systemd.setenv=XENSTORED={XENSTORED}",
+    d = Dom0(Machine(smp=1, mem=2048, cpu="max", iommu=False, xen="dom0-iommu=none", linux=f"systemd.setenv=XENSTORED={XENSTORED}",
                      log=BUILD / "logs/plain.log"))
     d.cpus = 1
     d.m.boot()
@@ -40,6 +41,18 @@ def test_without_iommu_is_told(plain):
 def test_c_xenstored_runs(plain):
     assert plain.sh("readlink /proc/$(cat /run/xenstore.pid)/exe").strip() == XENSTORED
     assert plain.sh("xenstore-read /local/domain/0/name") == "Domain-0"
+
+
+def test_features_that_the_other_dom0_has_not(plain):
+    """Linux uses them in dom0 and in a guest: vector registers, protection keys, supervisor-mode access prevention."""
+    names = {"avx", "avx2", "pku", "smap", "rdtscp", "xsave"}
+    assert names <= set(plain.sh("grep -m1 ^flags /proc/cpuinfo").split())
+    plain.create("a", run="grep -m1 ^flags /proc/cpuinfo; i=0; while [ $i -lt 40 ]; do head -c 1048576 /dev/zero | md5sum; i=$((i+1)); done"
+                          " | sort -u")
+    flags, sums = plain.wait_log("a", r"flags\s*:(.*)\n((?:.*\n)*?)GUEST: rc 0").groups()
+    assert {"avx", "avx2", "smap", "rdtscp"} <= set(flags.split())
+    assert sums.split() == ["b6d81b360a5672d80c27430f39153e2c", "-"]
+    plain.wait_gone("a")
 
 
 def test_disk(plain):

@@ -10,6 +10,9 @@ __thread struct cpu *this_cpu_ptr;
 static struct cpu alone_cpu;
 void hook_point(const void *addr) {}
 void hook_read(const void *addr) {}
+void index_masked(u64 idx, u64 limit) {}
+bool watchdog_on;
+void watchdog_wait(void) {}
 
 static void alone_start(void)
 {

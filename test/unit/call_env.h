@@ -17,20 +17,24 @@
 
 /* ---- stand-ins for what is not part of the hosted library; a real definition wins ---- */
 #define WEAK __attribute__((weak))
+#ifndef OWN_SWITCH                  /* the program has functions for the machine's end */
 WEAK void machine_halt(void) { panic("halt\n"); }
 WEAK void machine_reboot(void) { panic("reboot\n"); }
 WEAK void machine_poweroff(void) { panic("poweroff\n"); }
+#endif
 WEAK const void *build_id(unsigned *len)
 {
     static const u8 id[20] = "build-id of 20 byte";
     *len = sizeof(id);
     return id;
 }
+#ifndef OWN_PCI                     /* the program has a bus */
 WEAK void pci_hide(sbdf_t s) {}
 WEAK unsigned pci_last_bus(void) { return 0; }
 WEAK bool pci_exists(sbdf_t s) { return s == 0x8; }
 WEAK int vpci_init(struct domain *d) { return 0; }
 WEAK long physdev_op(struct call *c) { return -ENOSYS; }
+#endif
 WEAK struct uart uarts[2];
 WEAK u8 dom0_loader_blob[1], dom0_loader_blob_end[1];
 
@@ -51,9 +55,12 @@ static inline void *guest_buf(size_t len, gva_t *gva)
     return p;
 }
 
+static void (*env_call_hook)(unsigned nr, u64 a0);         /* before each call; NULL: none */
+
 static inline long hypercall(unsigned nr, u64 a0, u64 a1, u64 a2)
 {
     struct vcpu_regs *r = &caller->regs;
+    if (env_call_hook) env_call_hook(nr, a0);
     r->rax = nr;
     r->rdi = a0;
     r->rsi = a1;
@@ -61,6 +68,8 @@ static inline long hypercall(unsigned nr, u64 a0, u64 a1, u64 a2)
     unsigned tries = 0;
     while (!call_dispatch(caller)) assert_true(++tries < 100000);
     assert_no_locks();
+    assert_written(r, sizeof(*r));
+    assert_written(fake_guest_ptr(dom0, SCRATCH_GPA), scratch_used);
     return (long)r->rax;
 }
 

@@ -58,8 +58,9 @@ WEAK int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned order, bool writ
 {
     return fail_point() ? -ENOMEM : 0;
 }
-WEAK int iommu_split(struct domain *d, gfn_t g) { return 0; }
+WEAK int iommu_split(struct domain *d, gfn_t g, unsigned order) { return 0; }
 WEAK void iommu_unmap(struct domain *d, gfn_t g) {}
+WEAK void iommu_unmap_range(struct domain *d, gfn_t g, unsigned order) {}
 WEAK void iommu_flush(struct domain *d) {}
 
 /* A domain with `pages` of RAM; page 1 holds call arguments. */
@@ -91,9 +92,9 @@ static inline void chan_domain_destroy(struct domain *d)
     gnttab_domain_free(d);
     fake_domain_destroy(d);
 }
-static inline void chan_machine(unsigned cpus)
+static inline void chan_machine(unsigned cpus, unsigned mib)
 {
-    fake_machine_init(64, cpus);
+    fake_machine_init(mib, cpus);
     memset(upcalls, 0, sizeof(upcalls));
     wakes = kicks = preempt_every = preempt_count = 0;
 }

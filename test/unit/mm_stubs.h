@@ -37,9 +37,9 @@ __attribute__((weak)) int iommu_map(struct domain *d, gfn_t g, mfn_t m, unsigned
     }
     return 0;
 }
-__attribute__((weak)) int iommu_split(struct domain *d, gfn_t g)
+__attribute__((weak)) int iommu_split(struct domain *d, gfn_t g, unsigned order)
 {
-    if (g.n >= STUB_GFNS || stub_iommu_small[g.n / 512])
+    if (order || g.n >= STUB_GFNS || stub_iommu_small[g.n / 512])
         return 0;
     if (fail_point())
         return -ENOMEM;
@@ -52,6 +52,11 @@ __attribute__((weak)) void iommu_unmap(struct domain *d, gfn_t g)
         stub_iommu[g.n].present = false;
         stub_iommu[g.n].stale = true;
     }
+}
+__attribute__((weak)) void iommu_unmap_range(struct domain *d, gfn_t g, unsigned order)
+{
+    for (u64 k = 0; k < 1ULL << order; k++)
+        iommu_unmap(d, GFN(g.n + k));
 }
 __attribute__((weak)) void iommu_flush(struct domain *d)
 {

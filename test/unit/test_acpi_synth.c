@@ -9,7 +9,7 @@
 #include "dom/dom0_build.h"
 #include "irq/irq.h"
 
-struct ioapic_info ioapics[8] __attribute__((weak));
+struct ioapic_info ioapics[MAX_IOAPICS] __attribute__((weak));
 unsigned nr_ioapics __attribute__((weak));
 struct irq_override irq_overrides[16] __attribute__((weak));
 unsigned nr_irq_overrides __attribute__((weak));
@@ -90,6 +90,12 @@ static void tables(void **st)
         }
     }
     assert_true(p == m + get32(m + 4) && cpus == 5 && ios == 2 && ovr == 2);
+    /* Every byte is written (I-15). */
+    u8 *again = malloc(size);
+    memset(again, ~buf[size - 1], size);
+    assert_int_equal(dom0_acpi_write(again, AT, &in), AT);
+    assert_memory_equal(buf, again, size);
+    free(again);
     free(buf);
 }
 

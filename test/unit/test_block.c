@@ -2,6 +2,7 @@
 /* RAM blocks: start-up, extents, references, zombies, claims, exact frames, fragmentation. */
 #include <stdlib.h>
 #include "mm_stubs.h"
+#include "mm/p2m.h"
 
 /* Domains without p2m RAM: frames are handled directly. */
 static struct domain *dom(u16 id, u64 max)
@@ -96,7 +97,10 @@ static void test_1g(void **state)
     fake_machine_init_ranges(3072, 1, ram, 1, NULL, 0);
     struct domain *d = dom(1, ~0ULL);
     unsigned steps = 0;
-    while (dom_ram_prescrub(ORDER_1G))
+    d->max_pages = (1 << 18) - 1;
+    assert_false(dom_ram_prescrub(d, ORDER_1G));    /* it would not get it */
+    d->max_pages = ~0ULL;
+    while (dom_ram_prescrub(d, ORDER_1G))
         steps++;
     assert_int_equal(steps, 512);
     mfn_t m = dom_ram_alloc(d, ORDER_1G);
@@ -118,8 +122,6 @@ static void test_pages_of_block(void **state)
     u64 free = ram_free_pages();
 
     mfn_t m = dom_ram_alloc(d, ORDER_2M);
-    page_set_gfn(m, ORDER_2M, GFN(0x1000));
-    assert_int_equal(page_gfn(MFN(m.n + 5)).n, 0x1005);
     /* Balloon out single pages: no array, no memory, nothing can fail. */
     fake_fail_from(1);
     for (unsigned i = 0; i < 512; i += 2)
@@ -134,9 +136,6 @@ static void test_pages_of_block(void **state)
     /* Another domain gets pages out of whole blocks first, this one refills its own. */
     mfn_t r = dom_ram_alloc(d, 0);
     assert_int_equal(r.n / 512, m.n / 512);
-    page_set_gfn(r, 0, GFN(77));
-    assert_int_equal(page_gfn(r).n, 77);
-    assert_int_equal(page_gfn(MFN(m.n + 5)).n, 0x1005);
     for (unsigned i = 0; i < 512; i++)
         if (page_owner(MFN(m.n + i)))
             dom_ram_free(d, MFN(m.n + i), 0);
@@ -179,9 +178,13 @@ static void test_refs(void **state)
     assert_int_equal(page_get(d, m), 0);
     block_of(m)->pages[m.n % 512].refs = PAGE_REFS_MAX;
     assert_int_equal(page_get(d, m), -EBUSY);
-    assert_int_equal(page_get_short(m), -EBUSY);
     block_of(m)->pages[m.n % 512].refs = 1;
     page_put(m);
+    block_of(m)->anon = PAGE_REFS_MAX;
+    assert_int_equal(page_get_short(m), -EBUSY);
+    block_of(m)->anon = 0;
+    assert_true(fake_expect_panic(page_put_short(m)));
+    spin_unlock(&ram_lock);
 }
 
 static void test_short_refs(void **state)
@@ -198,9 +201,9 @@ static void test_short_refs(void **state)
     dom_ram_free(d, MFN(m.n + 100), 0);     /* which page is referenced is not known: parked */
     assert_int_equal(ram_free_pages(), free);
     assert_int_equal(mm_audit(), 2);
-    page_put(n);
+    page_put_short(n);
     assert_int_equal(ram_free_pages(), free);
-    page_put(m);
+    page_put_short(m);
     assert_int_equal(ram_free_pages(), free + 1);
     assert_int_equal(mm_audit(), 0);
 
@@ -212,22 +215,69 @@ static void test_short_refs(void **state)
     assert_int_equal(ram_free_pages(), free);
     assert_int_equal(mm_audit(), 1);
     assert_int_equal(page_get_short(w), -EINVAL);
-    page_put(w);
+    page_put_short(w);
     assert_int_equal(ram_free_pages(), free + 512);
-    /* Short, then long, then puts in any order. */
-    w = dom_ram_alloc(d, ORDER_2M);
-    assert_int_equal(page_get_short(w), 0);
-    assert_int_equal(page_get(d, w), 0);
-    assert_int_equal(page_get_short(w), 0);
-    assert_int_equal(mm_audit(), 3);
-    dom_ram_free(d, w, ORDER_2M);
-    assert_int_equal(mm_audit(), 3);
-    page_put(w);
-    page_put(w);
-    assert_int_equal(mm_audit(), 1);
-    page_put(w);
+    /* Short, long, short; dropped in three orders. The long one keeps its page a zombie, so that the owner waits for it,
+     * whichever ended first; the short ones keep what was given up parked. */
+    static const char *const orders[] = { "ssl", "sls", "lss" };
+    for (unsigned i = 0; i < ARRAY_SIZE(orders); i++) {
+        unsigned refs = 3, shorts = 2;
+        bool held = true;
+        w = dom_ram_alloc(d, ORDER_2M);
+        assert_int_equal(page_get_short(w), 0);
+        assert_int_equal(page_get(d, w), 0);
+        assert_int_equal(page_get_short(w), 0);
+        assert_int_equal(mm_audit(), 3);
+        dom_ram_free(d, w, ORDER_2M);
+        for (const char *o = orders[i]; *o; o++) {
+            if (*o == 's') {
+                page_put_short(w);
+                shorts--;
+            } else {
+                page_put(w);
+                held = false;
+            }
+            assert_int_equal(mm_audit(), --refs);
+            assert_int_equal(dom_ram_zombies(d), held);
+            assert_int_equal(ram_free_pages(), free + (shorts ? 0 : held ? 511 : 512));
+        }
+        assert_int_equal(ram_free_pages(), free + 512);
+    }
+}
+
+/* The last short reference on a block that hosts its own array of pages: nothing of it stays behind. */
+static void test_unpark_self_hosted(void **state)
+{
+    fake_machine_init(32, 1);
+    struct domain *d = dom(1, ~0ULL);
+    mfn_t m[20];
+    unsigned n = 0;
+    void *p, *last = NULL;
+
+    while (mfn_valid(m[n] = dom_ram_alloc(d, ORDER_2M)))
+        n++;
+    while (mfn_valid(dom_ram_alloc(d, ORDER_4K)))
+        ;
+    while (page_alloc())
+        ;
+    for (unsigned i = 0; i < 64; i++)
+        dom_ram_free(d, MFN(m[0].n + i), 0);
+    while ((p = page_alloc()) != NULL)
+        if (virt_to_mfn(p).n / 512 == m[0].n / 512)
+            last = p;
+    struct block *b = block_of(m[0]);
+    assert_true(last && b->pages && block_of(virt_to_mfn(b->pages)) == b);
+    mfn_t s = MFN(m[0].n + 100);
+    assert_int_equal(page_get_short(s), 0);
+    for (unsigned i = 0; i < 512; i++)
+        if (page_owner(MFN(m[0].n + i)))
+            dom_ram_free(d, MFN(m[0].n + i), 0);
+    for (unsigned i = 0; i < 512; i++)
+        if (!page_is_free(b, i) && block_mfn(b, i).n != virt_to_mfn(b->pages).n)
+            page_free(frame_map(block_mfn(b, i)));
+    page_put_short(s);
+    assert_true(block_is_free(b));
     assert_int_equal(mm_audit(), 0);
-    assert_int_equal(ram_free_pages(), free + 512);
 }
 
 static void test_arrays_are_dropped(void **state)
@@ -299,6 +349,20 @@ static void test_keep(void **state)
     assert_true(dom_ram_take(d, MiB(6), MiB(7)));
     assert_true(dom_ram_take(d, MiB(7), MiB(8)));
     assert_int_equal(d->tot_pages, 1024);
+    /* One by one: those that were kept always, others only if nobody was promised them. */
+    mfn_t f = MFN(MiB(12) / 4096);
+    for (unsigned i = 0; i < 8; i++)
+        dom_ram_free(e, MFN(f.n + i), ORDER_4K);
+    assert_int_equal(dom_ram_claim(e, e->tot_pages + ram_free_pages()), 0);
+    assert_false(dom_ram_take_frame(d, f));
+    dom_ram_free(d, MFN(MiB(4) / 4096 + 3), 0);
+    assert_true(dom_ram_take_frame(d, MFN(MiB(4) / 4096 + 3)));
+    assert_int_equal(dom_ram_claim(e, 0), 0);
+    assert_true(dom_ram_take_frame(d, f));
+    assert_false(dom_ram_take_frame(d, f));
+    assert_ptr_equal(page_owner(f), d);
+    assert_false(dom_ram_take_frame(d, MFN(MiB(100) / 4096)));
+    assert_false(dom_ram_take_frame(d, INVALID_MFN));
     mm_audit();
     dom0_keep_frames = false;
 }
@@ -364,11 +428,88 @@ static void test_claims(void **state)
     mm_audit();
 }
 
+/* What was claimed is there but for a few pages, and what was committed to the last one, however the heap grows meanwhile
+ * and however many pages its blocks have left when memory ends. */
+static void test_claim_is_kept(void **state)
+{
+    for (unsigned k = 0; k < 600; k += 41) {
+        fake_machine_init(32, 1);
+        struct domain *d = dom(1, ~0ULL), *e = dom(2, ~0ULL);
+        for (unsigned i = 0; i < k; i++)
+            assert_non_null(page_alloc());
+        /* Every other time only whole blocks are left: one has to be shared. */
+        for (u64 i = 1; k % 2 && i < nr_blocks * BLOCK_PAGES; i++) {
+            struct block *b = block_of(MFN(i));
+            if (!block_is_free(b) && b->owner != OWN_HEAP && page_is_free(b, (unsigned)(i % 512)))
+                assert_true(dom_ram_take(e, i << 12, (i + 1) << 12));
+        }
+        u64 pages = ram_free_pages() - k % 5;
+        assert_int_equal(dom_ram_claim(d, pages), 0);
+        assert_int_equal(dom_ram_claim(e, e->tot_pages + 6), -ENOMEM);
+        while (page_alloc())
+            mm_audit();
+        while (mfn_valid(dom_ram_alloc(e, ORDER_4K)))
+            mm_audit();
+        for (u64 n = ram.committed; n; n--) {
+            assert_non_null(page_alloc_committed());
+            mm_audit();
+        }
+        u64 got = 0;
+        while (got < pages && mfn_valid(dom_ram_alloc(d, ORDER_4K)))
+            got++;
+        assert_true(pages - got <= 4);  /* arrays of the blocks that they share */
+        assert_int_equal(d->outstanding, pages - got);
+        mm_audit();
+    }
+}
+
+/* A page out of a block of others needs an array for it: not out of what is promised. Here the array has to come from
+ * another block, which needs one too. */
+static void test_commitment_and_arrays(void **state)
+{
+    fake_machine_init(32, 1);
+    struct domain *d = dom(1, ~0ULL), *e = dom(2, ~0ULL);
+    mfn_t m[2] = { dom_ram_alloc(d, ORDER_2M), dom_ram_alloc(d, ORDER_2M) };
+
+    assert_true(mfn_valid(dom_ram_alloc(e, ORDER_4K)));     /* its slot */
+    while (mfn_valid(dom_ram_alloc(d, ORDER_2M)))
+        ;
+    while (mfn_valid(dom_ram_alloc(d, ORDER_4K)))
+        ;
+    while (page_alloc())
+        ;
+    while (ram.heap_free && ram.committed)
+        assert_non_null(page_alloc_committed());
+    assert_int_equal(ram.heap_free, 0);
+    for (unsigned i = 0; i < 8; i++)
+        dom_ram_free(d, MFN(m[0].n + i), 0);
+    dom_ram_free(d, m[1], 0);
+    assert_true(ram_free_pages() > 2 && ram_commit(ram_free_pages() - 2));
+    assert_false(mfn_valid(dom_ram_alloc(e, ORDER_4K)));
+    assert_true(ram.claimed + ram_backing() <= ram.free);
+    assert_true(mfn_valid(dom_ram_alloc(d, ORDER_4K)) || ram_free_pages() == 0);
+    mm_audit();
+}
+
+/* No claim outlives its domain. */
+static void test_claim_of_dying(void **state)
+{
+    fake_machine_init(32, 1);
+    struct domain *d = dom(1, ~0ULL);
+
+    assert_int_equal(dom_ram_claim(d, 100), 0);
+    d->state = DOM_DYING;
+    assert_int_equal(p2m_destroy(d), 0);
+    assert_int_equal(ram.claimed, 0);
+    assert_int_equal(dom_ram_claim(d, 100), -EINVAL);
+    assert_int_equal(ram.claimed, 0);
+}
+
 /* Random operations against a model. */
 static void test_random(void **state)
 {
     enum { N = 600 };
-    static struct { mfn_t m; unsigned order, refs; bool owned; } h[N];
+    static struct { mfn_t m; unsigned order, refs, shorts; bool owned; } h[N];
 
     fake_machine_init(32, 1);
     struct domain *d[3] = { dom(1, ~0ULL), dom(2, ~0ULL), dom(3, ~0ULL) };
@@ -381,7 +522,7 @@ static void test_random(void **state)
             fake_fail_at(1 + (unsigned)rand() % 4);
         switch (rand() % 5) {
         case 0:
-            if (!h[i].owned && !h[i].refs) {
+            if (!h[i].owned && !h[i].refs && !h[i].shorts) {
                 h[i].order = rand() % 40 ? 0 : ORDER_2M;
                 h[i].m = dom_ram_alloc(o, h[i].order);
                 h[i].owned = mfn_valid(h[i].m);
@@ -399,12 +540,15 @@ static void test_random(void **state)
             break;
         case 3:
             if (h[i].owned)
-                h[i].refs += !page_get_short(h[i].m);
+                h[i].shorts += !page_get_short(h[i].m);
             break;
         case 4:
-            if (h[i].refs) {
+            if (h[i].refs && (!h[i].shorts || rand() % 2)) {
                 page_put(h[i].m);
                 h[i].refs--;
+            } else if (h[i].shorts) {
+                page_put_short(h[i].m);
+                h[i].shorts--;
             }
             break;
         }
@@ -412,13 +556,15 @@ static void test_random(void **state)
         if (step % 500 == 0) {
             u64 refs = 0;
             for (unsigned k = 0; k < N; k++)
-                refs += h[k].refs;
+                refs += h[k].refs + h[k].shorts;
             assert_int_equal(mm_audit(), refs);
         }
     }
     for (unsigned i = 0; i < N; i++) {
         while (h[i].refs--)
             page_put(h[i].m);
+        while (h[i].shorts--)
+            page_put_short(h[i].m);
         if (h[i].owned)
             dom_ram_free(d[i % 3], h[i].m, h[i].order);
     }
@@ -432,8 +578,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_boot), cmocka_unit_test(test_cost_is_per_block), cmocka_unit_test(test_extents),
         cmocka_unit_test(test_1g), cmocka_unit_test(test_pages_of_block), cmocka_unit_test(test_refs),
-        cmocka_unit_test(test_short_refs), cmocka_unit_test(test_arrays_are_dropped), cmocka_unit_test(test_take),
+        cmocka_unit_test(test_short_refs), cmocka_unit_test(test_unpark_self_hosted),
+        cmocka_unit_test(test_arrays_are_dropped), cmocka_unit_test(test_take),
         cmocka_unit_test(test_keep), cmocka_unit_test(test_fragmented), cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_claim_is_kept), cmocka_unit_test(test_commitment_and_arrays),
+        cmocka_unit_test(test_claim_of_dying),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

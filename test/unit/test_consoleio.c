@@ -15,10 +15,10 @@ WEAK size_t console_read(char *buf, size_t n)
     memmove(typed, typed + n, strlen(typed) - n + 1);
     return n;
 }
-WEAK void console_guest_line(u16 domid, const char *line)
+WEAK void console_guest_line(struct domain *d, const char *line)
 {
     nr_lines++;
-    last_domid = domid;
+    last_domid = d->id;
     strcat(strcat(lines, line), "|");
 }
 
@@ -26,9 +26,9 @@ static struct domain *d0, *d1;
 
 static int setup(void **state)
 {
-    chan_machine(1);
-    d0 = chan_domain(0, 1, 16, 0);
-    d1 = chan_domain(1, 1, 16, 0);
+    chan_machine(1, 64);
+    d0 = chan_domain(0, 1, 16, ~0u);
+    d1 = chan_domain(1, 1, 16, ~0u);
     raw[0] = lines[0] = typed[0] = 0;
     nr_lines = 0;
     fake_enter_cpu(0, d1->vcpu[0]);

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "dom/dom0_map.h"
+#include "call/abi.h"
+#include "dom/dom0_build.h"
 #include "dom/dom0_opts.h"
+#include "fake.h"
+#include "machine_stubs.h"
 #include "lib/lib.h"
 
 /* ---- a host with busy ranges ---- */
@@ -55,6 +58,10 @@ static const struct host hosts[] = {
       { 0x7eb7e000, 0x7ebfe000, 4 }, { 0x7ebfe000, 0x7ef74000, 1 }, { 0x7ef74000, 0x80000000, 2 } },
       .busy = { { 0x7000000, 0x7600000 }, { 0x7d000000, 0x7e8ec000 } }, .ecam = { 0xe0000000, 0xf0000000 },
       .want = MiB(1200) },
+    { .name = "half reserved ECAM, RAM inside a page", .map = { { 0, 0x9fc00, 1 }, { 0x9fc00, 0xa0000, 2 },
+      { 0x100000, 0x7ff00000, 1 }, { 0x7ff00200, 0x7ff00400, 1 }, { 0xb8000000, 0xb9000000, 2 },
+      { 0xfffc0000, GiB(4), 2 }, { GiB(4), GiB(6), 1 } }, .busy = { { MiB(2), MiB(5) } },
+      .ecam = { 0xb0000000, 0xc0000000 }, .want = MiB(8192) },
 };
 
 static const struct boot_range *at(const struct dom0_map *m, paddr_t a)
@@ -190,6 +197,28 @@ static void places(void **st)
     assert_true(dom0_map_find(&m, MiB(800), PAGE_SIZE, GiB(4), avoid, 2));
     assert_int_equal(dom0_map_find(&m, 4096, PAGE_SIZE, MiB(1), avoid, 2), 0);
     assert_int_equal(dom0_map_find(&m, 0, PAGE_SIZE, GiB(4), avoid, 2), 0);
+    assert_int_equal(dom0_map_find(&m, KiB(600), MiB(4), MiB(3), avoid, 2), 0);      /* room, but not aligned */
+}
+
+/* RAM in more pieces than the map has entries: the map ends, what is in it is right. */
+static bool take_stripes(void *ctx, paddr_t start, paddr_t end)
+{
+    return start / MiB(2) == (end - 1) / MiB(2) && start / MiB(2) % 2 == 0;
+}
+
+static void too_many_pieces(void **st)
+{
+    static const struct boot_range ram = { 0, GiB(3), MEM_RAM };
+    static struct dom0_map m;
+    struct dom0_map_request rq = { .host = &ram, .nr_host = 1, .ram_bytes = GiB(3), .take = take_stripes };
+
+    dom0_map_make(&m, &rq);
+    assert_true(m.overflow && m.nr == DOM0_MAP_MAX);
+    for (unsigned i = 0; i < m.nr; i++) {
+        assert_true(m.e[i].start < m.e[i].end && (!i || m.e[i - 1].end <= m.e[i].start));
+        if (m.e[i].type == MEM_RAM)
+            assert_true(m.e[i].start / MiB(2) % 2 == 0 && m.e[i].end - m.e[i].start <= MiB(2));
+    }
 }
 
 static void retype(void **st)
@@ -302,12 +331,41 @@ static void random_hosts(void **st)
     }
 }
 
+/* dom0 finds in its block of start_info what is meant for it, and nothing of what lay there before (I-15). */
+static void start_info(void **st)
+{
+    static struct cpu early;
+    static struct dom0_build b;
+    struct hvm_start_info si;
+    struct hvm_modlist_entry mod;
+    struct hvm_memmap_table_entry e[2];
+
+    this_cpu_ptr = &early;
+    fake_machine_init(64, 1);
+    b = (struct dom0_build){ .rsdp = 0xe1234, .cmdline = "console=hvc0", .initrd = { .addr = MiB(20) + 8, .size = 77 },
+        .map = { .nr = 2, .e = { { 0, MiB(1), MEM_RESERVED }, { MiB(1), MiB(32), MEM_RAM } } } };
+    memset(phys_to_virt(MiB(1)), 0xa5, MiB(31));
+    dom0_write_start_info(&b);
+    assert_true(dom0_map_is_ram(&b.map, b.boot.start, b.boot.end));
+    for (paddr_t p = MiB(1); p < MiB(32); p++)
+        assert_int_equal(*(u8 *)phys_to_virt(p) == 0xa5, p < b.boot.start || p >= b.boot.end);
+    memcpy(&si, phys_to_virt(b.boot.start), sizeof(si));
+    memcpy(&mod, phys_to_virt(si.modlist_paddr), sizeof(mod));
+    memcpy(e, phys_to_virt(si.memmap_paddr), sizeof(e));
+    assert_string_equal(phys_to_virt(si.cmdline_paddr), b.cmdline);
+    assert_true(si.rsdp_paddr == b.rsdp && mod.paddr == b.initrd.addr && mod.size == 77);
+    assert_int_equal(si.memmap_entries, 2);
+    assert_true(e[1].addr == MiB(1) && e[1].size == MiB(31) && e[1].type == MEM_RAM && !e[1].reserved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policy), cmocka_unit_test(low_dom0_has_a_large_hole), cmocka_unit_test(places),
+        cmocka_unit_test(too_many_pieces),
         cmocka_unit_test(retype),
         cmocka_unit_test(dom0_mem), cmocka_unit_test(max_vcpus), cmocka_unit_test(random_hosts),
+        cmocka_unit_test(start_info),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

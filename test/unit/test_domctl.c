@@ -92,15 +92,22 @@ static void test_create_limits(void **state)
     BAD(grant_opts, 0x11, -EINVAL);
     BAD(iommu_opts, 1, -EINVAL);
     BAD(vmtrace_size, 4096, -EOPNOTSUPP);
-    BAD(cpupool_id, 1, -ENOENT);
+    BAD(cpupool_id, 1, -ESRCH);
     BAD(arch.misc_flags, 2, -EINVAL);
     BAD(arch.misc_flags, XEN_X86_MSR_RELAXED, -EOPNOTSUPP);
     BAD(max_grant_frames, 0x7fffffff, -EINVAL);
+    BAD(max_grant_frames, 65, -EINVAL);                 /* gnttab_max_frames= is the most */
+    BAD(max_maptrack_frames, 1025, -EINVAL);
     BAD(max_grant_frames, 0, -EINVAL);
     struct xen_domctl op;
     pvh_config(&op, 1);
     assert_int_equal(call_domctl(XEN_DOMCTL_createdomain, 100, &op), 0);
     assert_int_equal(op.domain, 100);
+    pvh_config(&op, 1);
+    op.u.createdomain.max_grant_frames = 5;
+    op.u.createdomain.max_maptrack_frames = 7;
+    assert_int_equal(call_domctl(XEN_DOMCTL_createdomain, 101, &op), 0);
+    assert_true(dom_by_id(101)->max_grant_frames == 5 && dom_by_id(101)->max_maptrack_frames == 7);
     pvh_config(&op, 1);
     assert_int_equal(call_domctl(XEN_DOMCTL_createdomain, 100, &op), -EEXIST);
 }
@@ -204,6 +211,11 @@ static void test_affinity(void **state)
     hard[0] = 0xff;
     assert_int_equal(call_domctl(XEN_DOMCTL_setvcpuaffinity, id, &op), 0);
     assert_int_equal(hard[0], 7);
+    a->flags = XEN_VCPUAFFINITY_SOFT;   /* CPUs of a larger machine: a preference that nothing comes of */
+    memset(soft, 0, 16);
+    soft[0] = 0xf0;
+    assert_int_equal(call_domctl(XEN_DOMCTL_setvcpuaffinity, id, &op), 0);
+    assert_int_equal(soft[0], 0);
     a->flags = 0;
     assert_int_equal(call_domctl(XEN_DOMCTL_setvcpuaffinity, id, &op), -EINVAL);
     a->flags = 8;
@@ -249,8 +261,13 @@ static void test_scheduler(void **state)
     s->u.credit2.weight = 512;
     s->u.credit2.cap = 50;
     assert_int_equal(call_domctl(XEN_DOMCTL_scheduler_op, id, &op), 0);
-    s->u.credit2.weight = 0;
-    assert_int_equal(call_domctl(XEN_DOMCTL_scheduler_op, id, &op), -EINVAL);
+    s->u.credit2.weight = 0;                            /* as it is */
+    s->u.credit2.cap = 40;
+    assert_int_equal(call_domctl(XEN_DOMCTL_scheduler_op, id, &op), 0);
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    assert_int_equal(call_domctl(XEN_DOMCTL_scheduler_op, id, &op), 0);
+    assert_int_equal(s->u.credit2.weight, 512);
+    assert_int_equal(s->u.credit2.cap, 40);
     s->cmd = XEN_DOMCTL_SCHEDOP_getvcpuinfo;
     assert_int_equal(call_domctl(XEN_DOMCTL_scheduler_op, id, &op), -EINVAL);
     s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
@@ -311,6 +328,27 @@ static void test_set_target(void **state)
     assert_int_equal(dom_by_id(b)->refs, refs);
 }
 
+/* Predictors are flushed when another vCPU comes (cpu/spec.h): one that is created where a destroyed one was is
+ * another. */
+static void test_vcpu_serials(void **state)
+{
+    struct xen_domctl op = { 0 };
+    u64 seen[8], same_place = 0;
+    const struct vcpu *last = NULL;
+    for (unsigned i = 0; i < ARRAY_SIZE(seen); i++) {
+        u16 id = create_pvh(1);
+        const struct vcpu *v = dom_by_id(id)->vcpu[0];
+        seen[i] = v->serial;
+        same_place += v == last;
+        last = v;
+        assert_int_not_equal(seen[i], 0);
+        for (unsigned k = 0; k < i; k++) assert_int_not_equal(seen[k], seen[i]);
+        assert_int_equal(call_domctl(XEN_DOMCTL_destroydomain, id, &op), 0);
+        timer_run();                /* the reaper */
+    }
+    assert_int_not_equal(same_place, 0);
+}
+
 static void test_destroy(void **state)
 {
     u16 id = create_pvh(2);
@@ -360,8 +398,9 @@ static void test_context(void **state)
     op.u.vcpucontext.vcpu = 5;
     assert_int_equal(call_domctl(XEN_DOMCTL_setvcpucontext, id, &op), -EINVAL);
     op.u.vcpucontext.vcpu = 0;
-    op.u.vcpucontext.ctxt.p = NULL;
+    op.u.vcpucontext.ctxt.p = NULL;     /* without a state again */
     assert_int_equal(call_domctl(XEN_DOMCTL_setvcpucontext, id, &op), 0);
+    assert_int_equal(call_domctl(XEN_DOMCTL_getvcpucontext, id, &op), -ENODATA);
     assert_true(v->flags & VF_DOWN);
 }
 
@@ -375,6 +414,11 @@ static void test_tsc_and_misc(void **state)
     assert_int_equal(op.u.tsc_info.pad, 0);
     memset(&op, 0, sizeof(op));
     assert_int_equal(call_domctl(XEN_DOMCTL_settscinfo, id, &op), 0);
+    assert_int_equal(op.u.tsc_info.incarnation, 0);
+    op.u.tsc_info.incarnation = 5;      /* as saved: this is the next one */
+    assert_int_equal(call_domctl(XEN_DOMCTL_settscinfo, id, &op), 0);
+    assert_int_equal(call_domctl(XEN_DOMCTL_gettscinfo, id, &op), 0);
+    assert_int_equal(op.u.tsc_info.incarnation, 6);
     op.u.tsc_info.tsc_mode = 3;
     assert_int_equal(call_domctl(XEN_DOMCTL_settscinfo, id, &op), -EINVAL);
     op.u.tsc_info.tsc_mode = 1;
@@ -393,7 +437,6 @@ static void test_tsc_and_misc(void **state)
     assert_int_equal(call_domctl(XEN_DOMCTL_sendtrigger, id, &op), -EOPNOTSUPP);
     op.u.sendtrigger.trigger = XEN_DOMCTL_SENDTRIGGER_RESET;
     assert_int_equal(call_domctl(XEN_DOMCTL_sendtrigger, id, &op), -ENOSYS);
-    assert_int_equal(call_domctl(XEN_DOMCTL_test_assign_device, id, &op), -ENOSYS);
     op.u.iomem_permission = (struct xen_domctl_iomem_permission){ .first_mfn = ~0ULL, .nr_mfns = 2 };
     assert_int_equal(call_domctl(XEN_DOMCTL_iomem_permission, id, &op), -EINVAL);
     op.u.ioport_permission = (struct xen_domctl_ioport_permission){ .first_port = 65535, .nr_ports = 2 };
@@ -402,6 +445,23 @@ static void test_tsc_and_misc(void **state)
     assert_int_equal(call_domctl(XEN_DOMCTL_ioport_permission, id, &op), 0);
     op.u.ioport_permission.allow_access = 1;
     assert_int_equal(call_domctl(XEN_DOMCTL_ioport_permission, id, &op), -EOPNOTSUPP);
+}
+
+/* XSA-461: no way to give a device, its memory, ports or interrupts to a guest. */
+static void xsa_461_no_passthrough(void **state)
+{
+    static const struct { u32 cmd; long answer; } ways[] = {
+        { XEN_DOMCTL_assign_device, -ENOSYS }, { XEN_DOMCTL_test_assign_device, -ENOSYS },
+        { XEN_DOMCTL_deassign_device, -ENOSYS }, { XEN_DOMCTL_get_device_group, -ENOSYS },
+        { XEN_DOMCTL_bind_pt_irq, -ENOSYS }, { XEN_DOMCTL_memory_mapping, -EOPNOTSUPP },
+        { XEN_DOMCTL_ioport_mapping, -EOPNOTSUPP },
+    };
+    u16 id = create_pvh(1);
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        struct xen_domctl op;
+        memset(&op, 0, sizeof(op));
+        assert_int_equal(call_domctl(ways[i].cmd, id, &op), ways[i].answer);
+    }
 }
 
 static void test_page_types(void **state)
@@ -494,8 +554,8 @@ int main(void)
     const struct CMUnitTest t[] = {
         T(test_versions), T(test_unprivileged), T(test_emulation_flags), T(test_create_flags), T(test_create_limits),
         T(test_info), T(test_pause), T(test_vcpus), T(test_affinity), T(test_node_affinity), T(test_scheduler),
-        T(test_memory_and_pool), T(test_set_target), T(test_destroy), T(test_context), T(test_tsc_and_misc),
-        T(test_page_types), T(test_no_leak), T(test_create_failures), T(test_fuzz),
+        T(test_memory_and_pool), T(test_set_target), T(test_vcpu_serials), T(test_destroy), T(test_context),
+        T(test_tsc_and_misc), T(xsa_461_no_passthrough), T(test_page_types), T(test_no_leak), T(test_create_failures), T(test_fuzz),
     };
     return cmocka_run_group_tests(t, env_setup, NULL);
 }

@@ -103,6 +103,14 @@ static void bad(void **st)
     REFUSED(p[0].p_paddr = 0x100fff);           /* overlap */
     REFUSED(p[0].p_type = PT_NULL; p[2].p_type = PT_NULL);
     REFUSED(p[1].p_offset = FILE_SIZE);         /* note outside */
+    for (unsigned n = ELF_MAX_LOADS; n <= ELF_MAX_LOADS + 1; n++) {
+        make64();
+        e->e_phnum = (u16)n;
+        for (unsigned k = 0; k < n; k++)
+            p[k] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x2000, .p_paddr = 0x200000 + 0x1000 * k, .p_memsz = 16 };
+        const char *why = elf_parse(&i, file, FILE_SIZE, FILE_SIZE);
+        assert_int_equal(why && strstr(why, "too many"), n > ELF_MAX_LOADS);
+    }
 }
 
 static void damaged(void **st)

@@ -715,7 +715,33 @@ static void lapic_fast_path(void **state)
         }
     }
     assert_true(fast > 10000);
+    /* Bytes that the guest put there meanwhile: no MOV (C7 /1), an operand with an index. */
+    v0.regs.rax = 0xfee00000;
+    v0.regs.rcx = 0;
+    memcpy(code, "\xc7\x88\xb0\x00\x00\x00\x01\x00\x00\x00", 10);
+    assert_int_equal(emul_lapic_mov(&v0, code, 0xfee000b0, true), 0);
+    code[1] = 0x80;
+    assert_int_equal(emul_lapic_mov(&v0, code, 0xfee000b0, true), 10);
+    assert_int_equal(emul_lapic_mov(&v0, code, 0xfee000b0, false), 0);      /* a store does not read */
+    assert_int_equal(emul_lapic_mov(&v0, code, 0xfee000c0, true), 0);       /* it is not what faulted */
+    memcpy(code, "\x8b\x04\x08", 3);
+    assert_int_equal(emul_lapic_mov(&v0, code, 0xfee00000, false), 0);
     lapic_gpa = ~0ull;
+}
+
+/* 32-byte moves where the guest has no such registers are none of ours. */
+static void avx_without_avx(void **state)
+{
+    bool had = has_avx;
+
+    has_avx = false;
+    mode(8);
+    v0.regs.rbx = (u64)data;
+    CODE(0xc5, 0xfe, 0x6f, 0x03);                       /* vmovdqu ymm0, [rbx] */
+    assert_int_equal(run((u64)data, false), EMUL_UNHANDLED);
+    CODE(0xc5, 0xfe, 0x7f, 0x03);                       /* vmovdqu [rbx], ymm0 */
+    assert_int_equal(run((u64)data, true), EMUL_UNHANDLED);
+    has_avx = had;
 }
 
 static void unclaimed(void **state)
@@ -933,6 +959,65 @@ static void segments(void **state)
     assert_int_equal(v0.regs.rip, 5);
 }
 
+/* hvm_exit_ud(): what stands behind the prefix, and nothing else, is emulated; on RAM too. */
+static void forced(void **state)
+{
+    static const u8 mov[] = { 0x0f, 0x0b, 'x', 'e', 'n', 0x8b, 0x03 };
+
+    mode(8);
+    backing = BACK_RAM;
+    v0.regs = (struct vcpu_regs){ .rflags = 2, .rip = (u64)code, .rbx = (u64)data + 0x100 };
+    store(shadow + 0x100, 0xcafe, 4);
+    CODE(0x0f, 0x0b, 'x', 'e', 'n', 0x8b, 0x03);
+    hvm_exit_ud(&v0);
+    assert_int_equal(v0.regs.rax, 0xcafe);
+    assert_true(v0.regs.rip == (u64)code + 7 && !fault.n);
+    hole = (u64)data;                                   /* a fault is one of the instruction */
+    v0.regs.rip = (u64)code;
+    hvm_exit_ud(&v0);
+    assert_true(v0.regs.rip == (u64)code + 5 && fault.vector == 14 && fault.cr2 == v0.regs.rbx);
+    hole = ~0ull;
+    for (unsigned i = 0; i < 5; i++) {                  /* each byte of the prefix is needed */
+        memcpy(code, mov, sizeof(mov));
+        code[i] ^= 1;
+        v0.regs.rip = (u64)code;
+        fault.n = 0;
+        hvm_exit_ud(&v0);
+        assert_true(v0.regs.rip == (u64)code && fault.n == 1 && fault.vector == VEC_UD);
+    }
+    v0.regs.rip = (u64)code;
+    CODE(0x0f, 0x0b, 'x', 'e', 'n', 0x2e, 0x89, 0xd8);  /* operands in registers (XSA-123) */
+    hvm_exit_ud(&v0);
+    assert_true(v0.regs.rip == (u64)code + 5 && fault.n == 2 && fault.vector == VEC_UD && v0.regs.rax == 0xcafe);
+    fault.n = 0;
+    CODE(0x0f, 0x0b, 'x', 'e', 'n', 0xf3, 0xaa);        /* a long repetition goes on with the prefix */
+    v0.regs.rdi = (u64)data;
+    v0.regs.rcx = 300;
+    v0.regs.rip = (u64)code;
+    unsigned exits = 0;
+    while (v0.regs.rip == (u64)code && exits++ < 10) hvm_exit_ud(&v0);
+    assert_true(exits > 2 && v0.regs.rip == (u64)code + 7 && !v0.regs.rcx && !fault.n);
+    hole = (u64)code + PAGE_SIZE;                       /* the instruction is on a page that is not there */
+    v0.regs.rip = hole - 5;
+    memcpy((u8 *)v0.regs.rip, mov, sizeof(mov));
+    hvm_exit_ud(&v0);
+    assert_true(v0.regs.rip == hole && fault.n == 1 && fault.vector == 14 && fault.cr2 == hole);
+    mode(4);                                            /* EIP wraps behind the prefix, and again behind the instruction */
+    backing = BACK_RAM;
+    st.seg[SEG_CS].base = (u32)(u64)code + 8;
+    st.seg[SEG_DS].base = (u32)(u64)data;
+    v0.regs.rbx = 0x100;
+    store(shadow + 0x100, 0xbeef, 4);
+    for (u32 eip = 0xfffffffa; eip >= 0xfffffff8; eip--) {
+        memcpy(code + 8 + (s32)eip, mov, sizeof(mov));
+        v0.regs.rip = eip;
+        v0.regs.rax = 0;
+        hvm_exit_ud(&v0);
+        assert_int_equal(v0.regs.rip, (u32)(eip + 7));
+        assert_int_equal(v0.regs.rax, 0xbeef);
+    }
+}
+
 /* ---- random bytes, random state: nothing may break ---- */
 
 static void fuzz(void **state)
@@ -964,9 +1049,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decoder_against_zydis), cmocka_unit_test(differential), cmocka_unit_test(lapic_page),
-        cmocka_unit_test(lapic_fast_path),
+        cmocka_unit_test(lapic_fast_path), cmocka_unit_test(avx_without_avx),
         cmocka_unit_test(unclaimed), cmocka_unit_test(faults), cmocka_unit_test(fetch), cmocka_unit_test(strings),
-        cmocka_unit_test(segments), cmocka_unit_test(fuzz),
+        cmocka_unit_test(segments), cmocka_unit_test(forced), cmocka_unit_test(fuzz),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -7,8 +7,8 @@ static struct vcpu *v0, *v1;
 
 static int setup(void **state)
 {
-    chan_machine(2);
-    d0 = chan_domain(0, 2, 64, 0);
+    chan_machine(2, 64);
+    d0 = chan_domain(0, 2, 64, ~0u);
     d1 = chan_domain(1, 40, 64, 1023);
     d0->is_priv = true;
     v0 = d0->vcpu[0];
@@ -26,15 +26,15 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool pending(struct domain *d, u32 p) { return d->shared_info->evtchn_pending[p / 64] >> (p % 64) & 1; }
-static void set_mask(struct domain *d, u32 p) { d->shared_info->evtchn_mask[p / 64] |= 1ULL << (p % 64); }
+static bool pending(struct domain *d, u32 p) { return guest_shared_info(d)->evtchn_pending[p / 64] >> (p % 64) & 1; }
+static void set_mask(struct domain *d, u32 p) { guest_shared_info(d)->evtchn_mask[p / 64] |= 1ULL << (p % 64); }
 static void consume(struct domain *d, u32 p)
 {
     struct vcpu *v;
-    d->shared_info->evtchn_pending[p / 64] &= ~(1ULL << (p % 64));
+    guest_shared_info(d)->evtchn_pending[p / 64] &= ~(1ULL << (p % 64));
     for_each_vcpu(d, v) {
-        v->info->evtchn_upcall_pending = 0;
-        v->info->evtchn_pending_sel = 0;
+        guest_vcpu_info(v)->evtchn_upcall_pending = 0;
+        guest_vcpu_info(v)->evtchn_pending_sel = 0;
     }
 }
 
@@ -47,6 +47,17 @@ static void connect(u32 *p0, u32 *p1)
     assert_true(l > 0);
     *p0 = (u32)l;
     *p1 = (u32)r;
+}
+
+/* The highest port that a domain may have; 0: none at all. */
+static void test_no_ports(void **state)
+{
+    struct domain *d = chan_domain(5, 1, 16, 0), *e = chan_domain(6, 1, 16, 1);
+    assert_int_equal(evt_port(d->vcpu[0], bind_ipi, port, .vcpu = 0), -ENOSPC);
+    assert_int_equal(evt_port(e->vcpu[0], bind_ipi, port, .vcpu = 0), 1);
+    assert_int_equal(evt_port(e->vcpu[0], bind_ipi, port, .vcpu = 0), -ENOSPC);
+    chan_domain_destroy(d);
+    chan_domain_destroy(e);
 }
 
 /* A number becomes a channel only below the bound, also where the table's last piece reaches further (XSA-221). */
@@ -71,7 +82,7 @@ static void test_interdomain(void **state)
     consume(d0, p0);
     assert_int_equal(evt(v1, send, p1), 0);
     assert_true(pending(d0, p0));
-    assert_int_equal(v0->info->evtchn_pending_sel, 1);
+    assert_int_equal(guest_vcpu_info(v0)->evtchn_pending_sel, 1);
     assert_int_equal(upcalls[0][0], 2);
     assert_int_equal(evt(v1, send, p1), 0);     /* already pending: nothing new */
     assert_int_equal(upcalls[0][0], 2);
@@ -260,6 +271,45 @@ static void test_hypervisor_port(void **state)
     assert_int_equal(d1->evtchn->active, 0);
 }
 
+/* Debug key 'e'. */
+static void test_dump(void **state)
+{
+    u32 p0, p1;
+    connect(&p0, &p1);
+    long ipi = evt_port(v1, bind_ipi, port, .vcpu = 3);
+    long virq = evt_port(v1, bind_virq, port, .virq = 0, .vcpu = 0);
+    long x = evtchn_alloc_xen(v1, 0, consumer);
+    assert_true(p1 == 1 && ipi == 2 && virq == 3 && x == 4);
+    set_mask(d1, 2);
+    assert_int_equal(evt(v0, send, p0), 0);
+    fake_log_clear();
+    evtchn_dump(d1);
+    assert_string_equal(fake_log,
+                        "d1: 2-level, 4 ports of 1024, 0 polling\n"
+                        "      1 interdomain v0 p7 [P-] d0:1\n"
+                        "      2 ipi         v3 p7 [-M]\n"
+                        "      3 virq        v0 p7 [--] virq 0\n"
+                        "      4 unbound     v0 p7 [--] d0 (hypervisor)\n");
+    consume(d1, 1);
+    struct evtchn_domain *ed = d1->evtchn;
+    d1->evtchn = NULL;                          /* one that is being made */
+    fake_log_clear();
+    evtchn_dump(d1);
+    assert_string_equal(fake_log, "");
+    d1->evtchn = ed;
+}
+
+/* Nobody listens: an event on such a port goes nowhere. */
+static void test_hypervisor_port_without_listener(void **state)
+{
+    long x = evtchn_alloc_xen(v1, 0, NULL);
+    long p = evt_port(v0, bind_interdomain, local_port, .remote_dom = 1, .remote_port = (u32)x);
+    assert_true(x > 0 && p > 0);
+    assert_int_equal(evt(v0, send, (u32)p), 0);
+    assert_false(guest_vcpu_info(v1)->evtchn_upcall_pending);
+    evtchn_free_xen(d1, (u32)x);
+}
+
 static void test_reset(void **state)
 {
     u32 p0, p1;
@@ -270,6 +320,9 @@ static void test_reset(void **state)
     assert_int_equal(d1->evtchn->active, 0);
     assert_int_equal(d0->evtchn->active, 300);
     evtchn_audit(d0);
+    d1->ctl_pauses = 0;
+    assert_int_equal(evt(v0, reset, .dom = 1), -EINVAL);        /* others only while they are paused */
+    d1->ctl_pauses = 1;
     assert_int_equal(evt(v0, reset, .dom = 1), 0);
     assert_int_equal(evt(v0, reset, .dom = 0), 0);
     assert_int_equal(d0->evtchn->active, 0);
@@ -314,7 +367,7 @@ static void test_layout32(void **state)
     ((u32 *)d1->shared_info)[0x880 / 4 + 1] = 1u << (i % 32);
     assert_int_equal(evt(v1, send, (u32)i), 0);
     assert_int_equal(upcalls[1][0], 1);
-    v1->info->evtchn_upcall_pending = 0;
+    guest_vcpu_info(v1)->evtchn_upcall_pending = 0;
     ((u32 *)v1->info)[1] = 0;
     assert_int_equal(evt(v1, unmask, (u32)i), 0);
     assert_int_equal(upcalls[1][0], 2);
@@ -335,7 +388,7 @@ static void test_vcpu_info(void **state)
 {
     struct vcpu *v = d1->vcpu[35];
     long i = evt_port(v1, bind_ipi, port, .vcpu = 35);
-    v->info->time.system_time = 12345;
+    guest_vcpu_info(v)->time.system_time = 12345;
     assert_int_equal(evtchn_register_vcpu_info(v, GFN(5), 4096 - 63), -EINVAL);
     assert_int_equal(evtchn_register_vcpu_info(v, GFN(5), 4), -EINVAL);
     assert_true(evtchn_register_vcpu_info(v, GFN(5000), 0) < 0);
@@ -379,9 +432,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
-        T(test_lookup), T(test_interdomain), T(test_bind_errors), T(test_loopback_and_ipi), T(test_virq),
+        T(test_no_ports), T(test_lookup), T(test_interdomain), T(test_bind_errors), T(test_loopback_and_ipi),
+        T(test_virq),
         T(test_mask), T(test_poll),
-        T(test_hypervisor_port), T(test_reset), T(test_exhaustion), T(test_layout32), T(test_no_memory),
+        T(test_hypervisor_port), T(test_dump), T(test_hypervisor_port_without_listener),
+        T(test_reset), T(test_exhaustion), T(test_layout32), T(test_no_memory),
         T(test_vcpu_info), T(test_fuzz),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,8 @@ static unsigned handled[4096];
 
 static int setup(void **state)
 {
-    chan_machine(3);
-    d = chan_domain(1, 2, 256, 0);
+    chan_machine(3, 64);
+    d = chan_domain(1, 2, 256, ~0u);
     v = d->vcpu[0];
     fake_enter_cpu(0, v);
     memset(head, 0, sizeof(head));
@@ -36,7 +36,17 @@ static long init(unsigned vcpu)
 {
     return evt(v, init_control, .control_gfn = CB_GFN + vcpu, .offset = 64, .vcpu = vcpu);
 }
-static long expand(unsigned n) { return evt(v, expand_array, .array_gfn = ARRAY_GFN + n); }
+/* As Linux does: all events of the new page masked. */
+static void mask_page(unsigned n)
+{
+    u32 *page = fake_guest_ptr(d, (ARRAY_GFN + n) * PAGE_SIZE);
+    for (unsigned i = 0; page && i < PAGE_SIZE / 4; i++) page[i] = 1u << EVTCHN_FIFO_MASKED;
+}
+static long expand(unsigned n)
+{
+    mask_page(n);
+    return evt(v, expand_array, .array_gfn = ARRAY_GFN + n);
+}
 static struct evtchn_fifo_control_block *cb(unsigned vcpu)
 {
     return fake_guest_ptr(d, (CB_GFN + vcpu) * PAGE_SIZE + 64);
@@ -73,7 +83,7 @@ static void guest_handle(unsigned vcpu)
 }
 static void guest_upcall(unsigned vcpu)
 {
-    struct vcpu_info *vi = d->vcpu[vcpu]->info;
+    struct vcpu_info *vi = guest_vcpu_info(d->vcpu[vcpu]);
     while (atomic_xchg(&vi->evtchn_upcall_pending, 0)) guest_handle(vcpu);
 }
 static u32 ipi(unsigned vcpu)
@@ -184,10 +194,10 @@ static void test_migrate(void **state)
 {
     bool ready;
     u32 a = ipi(0), b = ipi(0);
-    d->shared_info->evtchn_mask[0] = ~0ULL;
+    guest_shared_info(d)->evtchn_mask[0] = ~0ULL;
     assert_int_equal(evt(v, send, a), 0);
     assert_int_equal(init(0), 0);
-    assert_int_equal(d->shared_info->evtchn_pending[0], 0);
+    assert_int_equal(guest_shared_info(d)->evtchn_pending[0], 0);
     assert_int_equal(evt(v, send, b), 0);       /* no page yet */
     assert_int_equal(evtchn_poll(v, &b, 1, &ready), 0);
     assert_true(ready);
@@ -208,6 +218,32 @@ static void test_migrate(void **state)
     assert_int_equal(evt(v, unmask, c), 0);
     guest_upcall(1);
     assert_int_equal(handled[c], 1);
+}
+
+/* A guest that leaves a new page unmasked gets what came before at once, on each vCPU; words without events stay. */
+static void test_unmasked_page(void **state)
+{
+    u32 a = ipi(0), b = ipi(1), c = ipi(0), e = ipi(0);
+    assert_int_equal(init(0), 0);
+    assert_int_equal(init(1), 0);
+    memset(word(0), 0, PAGE_SIZE);
+    *word(c) = M;
+    assert_int_equal(evt(v, send, a), 0);
+    assert_int_equal(evt(v, send, b), 0);
+    assert_int_equal(evt(v, send, c), 0);
+    unsigned before[2] = { upcalls[1][0], upcalls[1][1] };
+    assert_int_equal(evt(v, expand_array, .array_gfn = ARRAY_GFN), 0);
+    assert_int_equal(*word(a), P | L);
+    assert_int_equal(*word(b), P | L);
+    assert_int_equal(*word(c), P | M);
+    assert_int_equal(*word(e), 0);
+    assert_true(upcalls[1][0] == before[0] + 1 && upcalls[1][1] == before[1] + 1);
+    guest_upcall(0);
+    guest_upcall(1);
+    assert_true(handled[a] == 1 && handled[b] == 1 && !handled[c]);
+    assert_int_equal(evt(v, send, e), 0);
+    guest_upcall(0);
+    assert_int_equal(handled[e], 1);
 }
 
 static void test_many_ports(void **state)
@@ -242,6 +278,22 @@ static void test_poll_ports(void **state)
     }
 }
 
+/* Debug key 'e'. */
+static void test_dump(void **state)
+{
+    up();
+    u32 a = ipi(0), b = ipi(1);
+    *word(a) &= ~(1u << EVTCHN_FIFO_MASKED);
+    *word(b) |= 1u << EVTCHN_FIFO_MASKED;
+    assert_int_equal(evt(v, send, b), 0);
+    fake_log_clear();
+    evtchn_dump(d);
+    assert_non_null(strstr(fake_log, "FIFO, 2 ports"));
+    char want[80];
+    snprintf(want, sizeof(want), "%7u ipi         v0 p7 [--]\n%7u ipi         v1 p7 [PM]\n", a, b);
+    if (!strstr(fake_log, want)) fail_msg("no\n%sin\n%s", want, fake_log);
+}
+
 /* A guest that writes anything anywhere in the shared pages while events are sent (I-12, I-16). */
 static void test_hostile(void **state)
 {
@@ -266,7 +318,7 @@ static void test_hostile(void **state)
         case 6: *w = P | L | B | port[rand() % 64]; break;
         default: assert_int_equal(evt(v, send, port[rand() % 64]), 0);
         }
-        d->vcpu[rand() & 1]->info->evtchn_upcall_pending = 0;
+        guest_vcpu_info(d->vcpu[rand() & 1])->evtchn_upcall_pending = 0;
     }
 }
 
@@ -301,8 +353,9 @@ static void il_check(void *arg)
 }
 static void test_race_consume(void **state)
 {
-    struct interleave il = { 3, { act_guest, act_send_a, act_send_b }, il_setup, il_check, NULL, 2, 400 };
-    assert_true(interleave_explore(&il) > 50);
+    struct interleave il = { "race-consume", 3, { act_guest, act_send_a, act_send_b }, il_setup, il_check, NULL, 2,
+                             .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 50);
 }
 
 /* The guest masks and unmasks (as Linux: hypercall when pending) while an event is sent. */
@@ -331,8 +384,9 @@ static void il_check_one(void *arg)
 }
 static void test_race_mask(void **state)
 {
-    struct interleave il = { 2, { act_mask, act_send_one }, il_setup, il_check_one, NULL, 3, 400 };
-    assert_true(interleave_explore(&il) > 50);
+    struct interleave il = { "race-mask", 2, { act_mask, act_send_one }, il_setup, il_check_one, NULL, 3,
+                             .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 50);
 }
 
 /* An event that comes before its array page, against the page. */
@@ -341,6 +395,7 @@ static void ex_setup(void *arg)
     setup(NULL);
     assert_int_equal(init(0), 0);
     ia = ipi(0);
+    mask_page(0);
     fake_enter_cpu(0, v);
 }
 static void act_expand(void *arg)
@@ -355,7 +410,7 @@ static void sw_setup(void *arg)
 {
     setup(NULL);
     ia = ipi(0);
-    d->shared_info->evtchn_mask[0] = ~0ULL;
+    guest_shared_info(d)->evtchn_mask[0] = ~0ULL;
     fake_enter_cpu(0, v);
 }
 /* An interdomain sender holds another domain's lock only; the model sender holds none. */
@@ -381,13 +436,15 @@ static void sw_check(void *arg)
 }
 static void test_race_switch(void **state)
 {
-    struct interleave il = { 2, { act_send_unlocked, act_switch }, sw_setup, sw_check, NULL, 2, 400 };
-    assert_true(interleave_explore(&il) > 20);
+    struct interleave il = { "race-switch", 2, { act_send_unlocked, act_switch }, sw_setup, sw_check, NULL, 2,
+                             .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 20);
 }
 static void test_race_expand(void **state)
 {
-    struct interleave il = { 2, { act_send_unlocked, act_expand }, ex_setup, ex_check, NULL, 1, 400 };
-    assert_true(interleave_explore(&il) > 20);
+    struct interleave il = { "race-expand", 2, { act_send_unlocked, act_expand }, ex_setup, ex_check, NULL, 1,
+                             .max_runs = 2000 };
+    assert_true(interleave_all(&il, 1) > 20);
 }
 
 /* XSA-343, XSA-505: reset against send, poll and expand_array. */
@@ -428,15 +485,16 @@ static void rs_check(void *arg)
 }
 static void test_race_reset(void **state)
 {
-    struct interleave il = { 2, { act_use, act_reset }, rs_setup, rs_check, NULL, 2, 400 };
-    assert_true(interleave_explore(&il) > 100);
+    struct interleave il = { "race-reset", 2, { act_use, act_reset }, rs_setup, rs_check, NULL, 2, .max_runs = 3000 };
+    assert_true(interleave_all(&il, 1) > 100);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
-        T(test_init_errors), T(test_deliver), T(test_move), T(test_migrate), T(test_many_ports), T(test_poll_ports),
+        T(test_init_errors), T(test_deliver), T(test_move), T(test_migrate), T(test_unmasked_page),
+        T(test_many_ports), T(test_poll_ports), T(test_dump),
         T(test_hostile), cmocka_unit_test(test_race_consume), cmocka_unit_test(test_race_mask),
         cmocka_unit_test(test_race_switch), cmocka_unit_test(test_race_expand),
         cmocka_unit_test(test_race_reset),

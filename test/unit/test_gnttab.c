@@ -11,9 +11,9 @@
 static struct domain *dg, *dm;  /* granter, mapper */
 static struct vcpu *vg, *vm;
 
-static int setup(void **state)
+static int setup_mib(unsigned mib)
 {
-    chan_machine(2);
+    chan_machine(2, mib);
     dg = chan_domain(1, 1, 64, 1023);
     dm = chan_domain(2, 1, 64, 1023);
     vg = dg->vcpu[0];
@@ -21,6 +21,8 @@ static int setup(void **state)
     fake_enter_cpu(0, vm);
     return 0;
 }
+static int setup(void **state) { return setup_mib(64); }
+static int setup_large(void **state) { return setup_mib(256); }
 static int teardown(void **state)
 {
     gnttab_audit(dg);
@@ -105,6 +107,36 @@ static void test_map(void **state)
     assert_int_equal(unmap(h2, FREE_GFN + 1), 0);
     assert_int_equal(IN_USE(dg, 8), 0);
     assert_int_equal(dm->gnttab->mt_used, 0);
+}
+
+/* Debug key 'g'. */
+static void test_dump(void **state)
+{
+    enum p2m_type t;
+    char want[300];
+
+    grant(dg, 8, 2, 5, GTF_permit_access);
+    grant(dg, 9, 2, 6, GTF_permit_access);
+    assert_int_equal(map(8, FREE_GFN, HOST), 0);
+    u32 h = last_map.handle;
+    assert_int_equal(map(8, FREE_GFN + 1, HOST | RO), 0);
+    u32 h2 = last_map.handle;
+    fake_log_clear();
+    gnttab_dump(dg);
+    gnttab_dump(dm);
+    snprintf(want, sizeof(want), "d1: 1 of 4 frames, 0 mappings of other domains' grants\n"
+             "  ref 8: mfn %lx for d2, 2 pins (1 writing), flags 19\n"
+             "d2: 1 of 4 frames, 2 mappings of other domains' grants\n",
+             (unsigned long)p2m_lookup(dg, GFN(5), &t, NULL).n);
+    assert_string_equal(fake_log, want);
+    assert_int_equal(unmap(h, FREE_GFN), 0);
+    assert_int_equal(unmap(h2, FREE_GFN + 1), 0);
+    struct gnttab *gt = dg->gnttab;
+    dg->gnttab = NULL;                          /* one that is being made */
+    fake_log_clear();
+    gnttab_dump(dg);
+    assert_string_equal(fake_log, "");
+    dg->gnttab = gt;
 }
 
 /* The table of XSA-224 for a translated mapper: flags x unmap sequences; a part exists exactly if it was granted. */
@@ -369,6 +401,48 @@ static void test_maptrack_limit(void **state)
     preempt_every = 0;
 }
 
+/* ---- what the death of a mapper costs (XSA-380, 394) ---- */
+static u64 steps;
+static void count_step(const void *addr) { steps++; }
+
+/* Locks and atomic steps of the release of n mappings of 512 grants; *pause: the most between two looks for interrupts. */
+static u64 cost_of_release(u32 n, u64 *pause)
+{
+    u64 total = 0;
+    for (u32 i = 0; i < n; i++) assert_int_equal(map(8 + i % 512, FAR_GFN + i, HOST | RO), 0);
+    assert_int_equal(dm->gnttab->mt_used, n);
+    steps = *pause = 0;
+    preempt_every = 1;
+    fake_hook = count_step;
+    int rc;
+    do {
+        steps = 0;
+        rc = gnttab_release_mappings(dm);
+        total += steps;
+        *pause = MAX(*pause, steps);
+    } while (rc == -ERESTART);
+    fake_hook = NULL;
+    preempt_every = 0;
+    assert_int_equal(rc, 0);
+    assert_int_equal(dm->gnttab->mt_used, 0);
+    dm->gnttab->release_next = 0;
+    dm->gnttab->dying = false;
+    return total;
+}
+
+static void test_a_million_mappings(void **state)
+{
+    u64 pause, pause_million;
+    for (u32 i = 0; i < 512; i++) grant(dg, 8 + i, 2, 5 + i % 8, GTF_permit_access);
+    assert_int_equal(p2m_pool_set(dm, MiB(12)), 0);
+    dm->gnttab->mt_max = 4096;
+    u64 thousand = cost_of_release(1000, &pause);
+    u64 million = cost_of_release(1000000, &pause_million);
+    assert_in_range(million, 900 * thousand, 1100 * thousand);
+    assert_in_range(pause_million, pause / 2, MIN(pause + pause / 10, 64UL * 30));
+    print_message("%lu steps a mapping, at most %lu between two looks for interrupts\n", million / 1000000, pause_million);
+}
+
 /* The granter goes first: its page waits for the mapper. */
 static void test_granter_death(void **state)
 {
@@ -463,9 +537,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
-        T(test_map), T(test_224), T(test_map_errors), T(test_self), T(test_copy), T(test_status_and_preempt),
+        T(test_map), T(test_dump), T(test_224), T(test_map_errors), T(test_self), T(test_copy), T(test_status_and_preempt),
         T(test_misc), T(test_setup_and_swap), T(test_maptrack_limit), T(test_granter_death), T(test_failures),
         T(test_fuzz),
+        cmocka_unit_test_setup_teardown(test_a_million_mappings, setup_large, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ static int st1, st2;
 
 static struct grant_entry_v1 *entry(u32 ref)
 {
-    return &dg->gnttab->frame[0][ref];
+    return (void *)&dg->gnttab->frame[0][ref];
 }
 static int map(u32 ref, u32 gfn, u32 flags, u32 *handle)
 {
@@ -41,7 +41,7 @@ static void grant(u32 ref, u32 gfn)
 
 static void base(void)
 {
-    chan_machine(3);
+    chan_machine(3, 64);
     dg = chan_domain(1, 1, 16, 1023);
     dm = chan_domain(2, 2, 16, 1023);
     grant(8, 5);
@@ -56,7 +56,9 @@ static void finish(void)
     chan_domain_destroy(dg);
 }
 
-/* X1: when the granter sees "not in use", no pin, no translation and no page reference is left. */
+/* X1: when the granter sees "not in use", no pin, no translation and no page reference is left, and both removals were
+ * flushed. */
+static u64 flushes;
 static void x1_setup(void *arg)
 {
     base();
@@ -64,6 +66,7 @@ static void x1_setup(void *arg)
     assert_int_equal(map(8, FREE_GFN + 1, GNTMAP_host_map, &h2), 0);
     assert_int_equal(p2m_remove_ram(dg, GFN(5)), 0);        /* given up: freed with its last reference */
     assert_int_equal(dom_ram_zombies(dg), 1);
+    flushes = dm->tlb_gen;
 }
 static void x1_unmap1(void *arg) { st1 = unmap(h1, FREE_GFN); }
 static void x1_unmap2(void *arg) { st2 = unmap(h2, FREE_GFN + 1); }
@@ -75,6 +78,7 @@ static void x1_observe(void *arg)
         assert_int_equal(gnttab_active(dg, 8)->pins, 0);
         assert_int_equal(dom_ram_zombies(dg), 0);
         assert_false(mapped(FREE_GFN) || mapped(FREE_GFN + 1));
+        assert_true(dm->tlb_gen >= flushes + 2);
     }
 }
 static void x1_check(void *arg)
@@ -85,8 +89,9 @@ static void x1_check(void *arg)
 }
 static void test_x1(void **state)
 {
-    struct interleave il = { 3, { x1_unmap1, x1_unmap2, x1_observe }, x1_setup, x1_check, NULL, 2, 400 };
-    assert_true(interleave_explore(&il) > 100);
+    struct interleave il = { "x1", 3, { x1_unmap1, x1_unmap2, x1_observe }, x1_setup, x1_check, NULL, 2,
+                             .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 100);
 }
 
 /* X2: the same handle twice: one wins; later mappings do not share a record. */
@@ -108,8 +113,8 @@ static void x2_check(void *arg)
 }
 static void test_x2(void **state)
 {
-    struct interleave il = { 2, { x1_unmap1, x2_b }, x2_setup, x2_check, NULL, 3, 400 };
-    assert_true(interleave_explore(&il) > 50);
+    struct interleave il = { "x2", 2, { x1_unmap1, x2_b }, x2_setup, x2_check, NULL, 3, .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 50);
 }
 
 /* X3 and XSA-228: the handle table grows while the newest handle is unmapped and another is taken. */
@@ -134,8 +139,8 @@ static void x3_check(void *arg)
 }
 static void test_x3(void **state)
 {
-    struct interleave il = { 2, { x3_map, x3_unmap }, x3_setup, x3_check, NULL, 2, 200 };
-    assert_true(interleave_explore(&il) > 50);
+    struct interleave il = { "x3", 2, { x3_map, x3_unmap }, x3_setup, x3_check, NULL, 2, .max_runs = 200 };
+    assert_true(interleave_all(&il, 1) > 50);
 }
 
 /* Map against unmap of one entry: flags and pins agree at the end, and a mapped entry is marked in use. */
@@ -149,8 +154,42 @@ static void mu_check(void *arg)
 }
 static void test_map_unmap(void **state)
 {
-    struct interleave il = { 2, { x1_unmap1, mu_map }, x2_setup, mu_check, NULL, 3, 400 };
-    assert_true(interleave_explore(&il) > 50);
+    struct interleave il = { "map-unmap", 2, { x1_unmap1, mu_map }, x2_setup, mu_check, NULL, 3, .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 50);
+}
+
+/* The granter gave the page up and gets it back at another place while the last mapping ends: another CPU that maps the
+ * entry at that moment must not get the page by its old grant. */
+static mfn_t given;
+static void ru_setup(void *arg)
+{
+    x2_setup(arg);
+    enum p2m_type t;
+    dg->max_pages = ~0ULL;
+    given = p2m_lookup(dg, GFN(5), &t, NULL);
+    assert_int_equal(p2m_remove_ram(dg, GFN(5)), 0);
+    assert_int_equal(dom_ram_zombies(dg), 1);
+}
+static void ru_populate(void *arg)
+{
+    for (unsigned tries = 0; tries < 4; tries++) {
+        mfn_t m = dom_ram_alloc(dg, ORDER_4K);
+        assert_true(mfn_valid(m));
+        assert_int_equal(p2m_map_ram(dg, GFN(100 + tries), m, ORDER_4K), 0);
+        if (mfn_eq(m, given)) break;
+    }
+}
+static void ru_check(void *arg)
+{
+    assert_int_equal(st1, 0);
+    if (st2 == 0 && page_owner(given)) fail_msg("a page that is not granted is mapped");
+    finish();
+}
+static void test_page_reused(void **state)
+{
+    struct interleave il = { "page-reused", 3, { x1_unmap1, mu_map, ru_populate }, ru_setup, ru_check, NULL, 2,
+                             .max_runs = 2000 };
+    assert_true(interleave_all(&il, 1) > 100);
 }
 
 /* XSA-500: two CPUs copy out of an entry while its owner points it elsewhere: each copy is of one of the pages, and
@@ -183,8 +222,9 @@ static void cp_check(void *arg)
 }
 static void test_copy_copy(void **state)
 {
-    struct interleave il = { 3, { cp_a, cp_b, cp_owner }, cp_setup, cp_check, NULL, 2, 400 };
-    assert_true(interleave_explore(&il) > 100);
+    struct interleave il = { "copy-copy", 3, { cp_a, cp_b, cp_owner }, cp_setup, cp_check, NULL, 2,
+                             .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 100);
 }
 
 /* The granter revokes (as Linux: cmpxchg to 0 if not in use) against a mapper: revoked or mapped, never both. */
@@ -206,8 +246,8 @@ static void rv_setup(void *arg)
 }
 static void test_revoke(void **state)
 {
-    struct interleave il = { 2, { mu_map, rv_revoke }, rv_setup, rv_check, NULL, 2, 1000 };
-    assert_true(interleave_explore(&il) > 10);
+    struct interleave il = { "revoke", 2, { mu_map, rv_revoke }, rv_setup, rv_check, NULL, 2, .max_runs = 1000 };
+    assert_true(interleave_all(&il, 1) > 10);
 }
 
 /* A granter that keeps rewriting its entry gets an error, not an endless loop. */
@@ -231,7 +271,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_x1), cmocka_unit_test(test_x2), cmocka_unit_test(test_x3),
-        cmocka_unit_test(test_map_unmap), cmocka_unit_test(test_copy_copy), cmocka_unit_test(test_revoke),
+        cmocka_unit_test(test_map_unmap), cmocka_unit_test(test_page_reused), cmocka_unit_test(test_copy_copy),
+        cmocka_unit_test(test_revoke),
         cmocka_unit_test(test_unstable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,64 @@ static void build64(void)
     st->efer = EFER_LMA | EFER_NX;
 }
 
+/* The guest changes an entry between our look at it and the accessed and dirty bits (XSA-219's class, in its own tables). */
+static u64 *changing, value[2];
+static unsigned changes;
+static void change(const void *addr)
+{
+    if (addr == changing && !fake_hook_reads && changes) *changing = value[changes-- % 2];
+}
+/* The entry is `first`, and becomes `then`, and so on for nr (an odd number of) times. */
+static int walk_while_changing(u64 first, u64 then, unsigned nr, gpa_t *g, u32 *ec)
+{
+    changing = pte(0x103000, 0);
+    *changing = value[0] = first;
+    value[1] = then;
+    changes = nr;
+    fake_hook = change;
+    int rc = guest_walk(v, 0x40000123, GW_WRITE, g, ec);
+    fake_hook = NULL;
+    return rc;
+}
+
+/* Tables that the guest may only read: its accesses work, the accessed and dirty bits are left as they are. */
+static void test_read_only_tables(void **state)
+{
+    gpa_t g;
+    u32 ec;
+
+    setup();
+    build64();
+    assert_int_equal(p2m_set_ram_type(d, GFN(0x103), P2M_RAM_RO), 0);
+    u64 before = *pte(0x103000, 0);
+    assert_int_equal(guest_walk(v, 0x40000123, GW_WRITE, &g, &ec), 0);
+    assert_int_equal(g, 0x5123);
+    assert_int_equal(*pte(0x103000, 0), before);
+    assert_true(*pte(0x101000, 1) & A);
+}
+
+static void test_changing_entry(void **state)
+{
+    gpa_t g;
+    u32 ec;
+
+    setup();
+    build64();
+    /* Swapped out: a fault, and the guest's note is as it made it. */
+    assert_int_equal(walk_while_changing(0x5000 | P | W | U, 0x123400, 1, &g, &ec), -EFAULT);
+    assert_int_equal(ec, 2);
+    assert_int_equal(*changing, 0x123400);
+    /* Another CPU set the accessed bit: seen again, and both are there. */
+    assert_int_equal(walk_while_changing(0x5000 | P | W | U, 0x5000 | P | W | U | A, 1, &g, &ec), 0);
+    assert_int_equal(g, 0x5123);
+    assert_int_equal(*changing, 0x5000 | P | W | U | A | D);
+    /* Pointed elsewhere: the new page. */
+    assert_int_equal(walk_while_changing(0x5000 | P | W | U, 0x6000 | P | W | U, 1, &g, &ec), 0);
+    assert_int_equal(g, 0x6123);
+    /* For ever. */
+    assert_int_equal(walk_while_changing(0x5000 | P | W | U, 0x6000 | P | W | U, 99, &g, &ec), -EFAULT);
+}
+
 static void test_64(void **state)
 {
     gpa_t g;
@@ -274,7 +332,9 @@ static void test_random_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_paging), cmocka_unit_test(test_64), cmocka_unit_test(test_smap),
+        cmocka_unit_test(test_no_paging), cmocka_unit_test(test_read_only_tables),
+        cmocka_unit_test(test_changing_entry), cmocka_unit_test(test_64),
+        cmocka_unit_test(test_smap),
         cmocka_unit_test(test_pae), cmocka_unit_test(test_32), cmocka_unit_test(test_pin),
         cmocka_unit_test(test_random_tables),
     };

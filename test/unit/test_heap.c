@@ -76,6 +76,11 @@ static void test_objects(void **state)
     u64 before = heap_pages_used();
     kfree(p[0]);
     assert_int_equal(before - heap_pages_used(), 4);
+    for (unsigned i = 0; i < 200; i++)          /* more in one page than a word of its bitmap has bits */
+        assert_non_null(p[i] = kzalloc(16));
+    for (unsigned i = 1; i < 200; i++)
+        assert_ptr_not_equal(p[i], p[i - 1]);
+    mm_audit();
     p[0] = kzalloc(100);
     kfree(p[0]);
     assert_true(fake_expect_panic(kfree(p[0])));
@@ -94,7 +99,7 @@ static void test_exhaustion(void **state)
     }
     assert_true(n > 3500);
     assert_null(kzalloc(5000));
-    assert_int_equal(ram_free_pages(), 0);
+    assert_true(ram_free_pages() <= 1);     /* the last one could be needed for an array */
     mm_audit();
     while (list) {
         p = *list;

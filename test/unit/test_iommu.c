@@ -1,92 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* AMD-Vi on a model IOMMU: reserved ranges (XSA-460, 378, 400), order of stores (XSA-347), late answers (XSA-373). */
-#include "mm_stubs.h"
-#include "acpi/acpi.h"
-#include "iommu/reserved.h"
+#include "iommu_model.h"
+#include "interleave.h"
+#include "live_check.h"
 #include "mm/p2m.h"
-#include "pci/pci.h"
-
-#define WEAK __attribute__((weak))
-
-/* ---- the machine around the driver: one IOMMU at UNIT_BASE, declared by an IVRS table ---- */
-#define UNIT_BASE 0xfed80000u
-static u64 *regs;                       /* 0x4000 bytes of the fake machine's window */
-static struct {
-    struct acpi_header h;
-    u32 info;
-    u64 reserved;
-    struct { u8 type, flags; u16 length, devid, capability; u64 base; u16 segment, info; u32 features; } __packed unit;
-    struct { u8 type, flags; u16 length, devid, aux; u64 reserved, start, bytes; } __packed range[4];
-} __packed ivrs;
-
-WEAK const struct acpi_header *acpi_find(const char sig[4], unsigned n)
-{
-    return n || memcmp(sig, "IVRS", 4) ? NULL : &ivrs.h;
-}
-WEAK unsigned pci_last_bus(void) { return 0; }
-WEAK void pci_hide(sbdf_t s) {}
-
-/* ---- the model: takes commands from the queue `late` looks after they were asked for ---- */
-static struct {
-    unsigned late, looks, waits, inv_pages, inv_devices;
-    u64 cached;                         /* an entry that the IOTLB still has: dfn + 1 */
-    bool dead;
-} model;
-
-static void model_run(void)
-{
-    u64 *queue = phys_to_virt(regs[REG_CMDBUF / 8] & PTE_ADDR);
-    u64 head = regs[REG_CMD_HEAD / 8];
-    for (; head != regs[REG_CMD_TAIL / 8]; head = (head + 16) % QUEUE_BYTES) {
-        u64 q0 = queue[head / 8], q1 = queue[head / 8 + 1];
-        switch (q0 >> 60) {
-        case 1:
-            model.waits++;
-            *(u64 *)phys_to_virt(q0 & 0xffffffffffff8ULL) = q1;
-            break;
-        case 2: model.inv_devices++; break;
-        case 3: model.inv_pages++; model.cached = 0; break;
-        default: fail_msg("command %llx", (unsigned long long)q0);
-        }
-    }
-    regs[REG_CMD_HEAD / 8] = head;
-}
-
-/* The driver looks for the answer in a loop with cpu_relax(). */
-static void model_hook(const void *addr)
-{
-    if (addr || model.dead || regs[REG_CMD_HEAD / 8] == regs[REG_CMD_TAIL / 8]) return;
-    if (++model.looks <= model.late) return;
-    model.looks = 0;
-    model_run();
-}
-
-static struct domain dom;
-
-static void add_range(unsigned i, u8 type, u8 flags, u64 start, u64 bytes)
-{
-    ivrs.range[i].type = type;
-    ivrs.range[i].flags = flags;
-    ivrs.range[i].length = sizeof(ivrs.range[0]);
-    ivrs.range[i].start = start;
-    ivrs.range[i].bytes = bytes;
-    ivrs.h.length = (u32)(offsetof(__typeof__(ivrs), range) + (i + 1) * sizeof(ivrs.range[0]));
-}
-
-static void machine(void)
-{
-    fake_machine_init(64, 1);
-    regs = phys_to_virt(UNIT_BASE);
-    memset(regs, 0, 0x4000);
-    memset(&ivrs, 0, sizeof(ivrs));
-    memset(&model, 0, sizeof(model));
-    memcpy(ivrs.h.sig, "IVRS", 4);
-    ivrs.h.length = offsetof(__typeof__(ivrs), range);
-    ivrs.unit.type = 0x10;
-    ivrs.unit.length = sizeof(ivrs.unit);
-    ivrs.unit.base = UNIT_BASE;
-    fake_hook = model_hook;
-}
 
 /* iommu_init() keeps its state: once per program, so every test builds on the one from main(). */
 static struct iommu_domain *attach_domain(void)
@@ -95,12 +12,6 @@ static struct iommu_domain *attach_domain(void)
     dom.is_hwdom = true;
     assert_int_equal(iommu_domain_init(&dom), 0);
     return dom.iommu;
-}
-
-static u64 at(struct iommu_domain *t, u64 dfn)
-{
-    bool write;
-    return table_lookup(t, dfn, &write);
 }
 
 static bool identity(struct iommu_domain *t, u64 start, u64 end)
@@ -208,7 +119,7 @@ static void xsa_378_ordinary_calls(void **state)
     assert_int_equal(iommu_map(&dom, GFN(0xd0005), MFN(0xd0005), 0, false), -EBUSY);
     assert_int_equal(iommu_map(&dom, GFN(0xd0200), MFN(0x200), 9, true), -EBUSY);
     assert_int_equal(iommu_map(&dom, GFN(0xd0000), MFN(0xd0000), 9, true), 0);   /* the same, by another owner */
-    assert_int_equal(iommu_split(&dom, GFN(0xd0007)), 0);
+    assert_int_equal(iommu_split(&dom, GFN(0xd0007), 0), 0);
     iommu_unmap(&dom, GFN(0xd0007));                                            /* who gives it up again */
     assert_true(identity(t, 0xd0000, 0xd0300));
     iommu_flush(&dom);
@@ -217,6 +128,28 @@ static void xsa_378_ordinary_calls(void **state)
     assert_true(identity(t, 0xd0000, 0xd0007) && identity(t, 0xd0008, 0xd0200));       /* the other owner's */
     assert_true(empty(t, 0xd0007, 0xd0008) && empty(t, 0xd0200, 0xd0300));
     assert_int_equal(iommu_map(&dom, GFN(0xd0250), MFN(0x999), 0, true), 0);
+    /* A range for reading: another owner could write there, and takes that with it. */
+    bool write = true;
+    assert_int_equal(reserved_map(t, 0xd0700, 0xd0702, false), 0);
+    assert_int_equal(iommu_map(&dom, GFN(0xd0700), MFN(0xd0700), 0, true), 0);
+    iommu_flush(&dom);
+    assert_int_equal(iommu_split(&dom, GFN(0xd0700), 0), 0);
+    fake_fail_from(1);
+    iommu_unmap(&dom, GFN(0xd0700));
+    fake_fail_at(0);
+    assert_int_equal(table_lookup(t, 0xd0700, &write), 0xd0700);
+    assert_false(write);
+    assert_true(flush_pending(&dom));
+    /* 2 MiB at once that a range reaches into. */
+    assert_int_equal(iommu_map(&dom, GFN(0xd0800), MFN(0xd0800), 9, true), 0);
+    assert_int_equal(reserved_map(t, 0xd0800, 0xd0810, true), 0);
+    assert_int_equal(iommu_split(&dom, GFN(0xd0800), 9), 0);
+    fake_fail_from(1);
+    iommu_unmap_range(&dom, GFN(0xd0800), 9);
+    fake_fail_at(0);
+    assert_true(identity(t, 0xd0800, 0xd0810) && empty(t, 0xd0810, 0xd0a00));
+    assert_int_equal(reserved_unmap(t, 0xd0800, 0xd0810), 0);
+    assert_true(empty(t, 0xd0800, 0xd0810));
     iommu_domain_destroy(&dom);
 }
 
@@ -287,7 +220,7 @@ static void xsa_347_order_of_stores(void **state)
     assert_int_equal(iommu_map(&dom, GFN(0xd0000), MFN(0x40000), 9, true), 0);
     changed(t);
     expect_change(t, 0xd0005, 0, 0);
-    assert_int_equal(iommu_split(&dom, GFN(0xd0005)), 0);
+    assert_int_equal(iommu_split(&dom, GFN(0xd0005), 0), 0);
     changed(t);
     expect_change(t, 0xd0005, 1, NO_FRAME);
     iommu_unmap(&dom, GFN(0xd0005));
@@ -298,6 +231,9 @@ static void xsa_347_order_of_stores(void **state)
     expect_change(t, 0xd0000, 512, 0x80000);            /* a large page over a table of small ones */
     assert_int_equal(iommu_map(&dom, GFN(0xd0000), MFN(0x80000), 9, true), 0);
     changed(t);
+    expect_change(t, 0xd0000, 512, NO_FRAME);
+    iommu_unmap_range(&dom, GFN(0xd0000), 9);
+    changed(t);
     expect_change(t, 0xd0300, 700, 0xd0300);
     assert_int_equal(reserved_map(t, 0xd0300, 0xd0300 + 700, true), 0);
     changed(t);
@@ -306,6 +242,69 @@ static void xsa_347_order_of_stores(void **state)
     changed(t);
     fake_hook = model_hook;
     iommu_domain_destroy(&dom);
+}
+
+/* ---- XSA-321, 328: the same for both kinds of tables, over what the second stage does, with every failure ---- */
+static struct domain *sd, *so;
+static int do_map_2m(void)
+{
+    mfn_t m = dom_ram_alloc(sd, ORDER_2M);
+    int rc = mfn_valid(m) ? p2m_map_ram(sd, GFN(0x40000), m, ORDER_2M) : -ENOMEM;
+    if (rc && mfn_valid(m)) dom_ram_free(sd, m, ORDER_2M);
+    return rc;
+}
+static int do_remove(void) { return p2m_remove_ram(sd, GFN(0x40007)); }
+static int do_read_only(void) { return p2m_set_ram_type(sd, GFN(0x40009), P2M_RAM_RO); }
+static int do_foreign(void)
+{
+    mfn_t m;
+    int rc = p2m_get_owned(so, GFN(3), false, &m);
+    if (!rc && (rc = p2m_map_record(sd, GFN(0x40011), m, P2M_FOREIGN, true)) != 0) page_put(m);
+    return rc;
+}
+static int do_foreign_end(void) { return p2m_unmap_record(sd, GFN(0x40011), INVALID_MFN, P2M_FOREIGN, NULL); }
+static int do_move(void) { return p2m_move_ram(sd, GFN(0x40013), GFN(0x8000000)); }
+static int do_device(void) { return p2m_map_identity(sd, 0x100000000, 0x140201000, P2M_MMIO); }
+static int do_device_hole(void) { return p2m_unmap_identity(sd, 0x100201000, 0x100402000, P2M_MMIO); }
+static int do_device_end(void) { return p2m_unmap_identity(sd, 0x100000000, 0x140201000, P2M_MMIO); }
+static int do_2m_over_tables(void)
+{
+    mfn_t m = dom_ram_alloc(sd, ORDER_2M);
+    int rc = mfn_valid(m) ? p2m_map_ram(sd, GFN(0x100200), m, ORDER_2M) : -ENOMEM;
+    if (rc && mfn_valid(m)) dom_ram_free(sd, m, ORDER_2M);
+    return rc;
+}
+static void xsa_328_order_of_stores(void **state)
+{
+    static int (*const ops[])(void) = { do_map_2m, do_remove, do_read_only, do_foreign, do_foreign_end, do_move, do_device,
+                                        do_device_hole, do_device_end, do_2m_over_tables };
+    sd = fake_domain(0, 0);
+    so = fake_domain(1, 512);
+    sd->max_pages = ~0ULL;
+    sd->is_hwdom = true;
+    assert_int_equal(iommu_domain_init(sd), 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
+        for (unsigned k = 1;; k++) {
+            live_check_start(sd);
+            fake_fail_at(k);
+            int rc = ops[i]();
+            bool failed = fake_failed();
+            fake_fail_at(0);
+            unsigned stores = live_check_end();
+            if (!rc) {
+                assert_true(stores >= 2);               /* one in each tree at least */
+                break;
+            }
+            assert_true(failed && rc == -ENOMEM && k < 20);
+        }
+    live_check_start(sd);
+    sd->state = DOM_DYING;
+    while (p2m_destroy(sd) == -ERESTART)
+        ;
+    fake_live_hook = NULL;                              /* its trees are gone */
+    iommu_domain_destroy(sd);
+    fake_domain_destroy(sd);
+    fake_domain_destroy(so);
 }
 
 /* A device table entry gets its root only when its domain id is there, in one store. */
@@ -332,6 +331,7 @@ static void xsa_347_device_table(void **state)
     fake_hook = model_hook;
     assert_true(entries_seen > 1000);
     assert_int_equal(model.inv_devices - before, 256);          /* none lost in the queue */
+    assert_int_equal(model.inv_tables, 256);
     /* The ranges of the table: one with RAM in it and one that overlaps are left out. */
     assert_true(identity(dom.iommu, 0xe0000, 0xe0003) && empty(dom.iommu, 0xe0003, 0xe0010));
     assert_true(empty(dom.iommu, 0x100, 0x110));
@@ -349,10 +349,10 @@ static void xsa_373_late_answers(void **state)
         assert_int_equal(iommu_map(&dom, GFN(0xd0000 + i), MFN(0x100), 0, true), 0);
         model.cached = 0xd0000 + i + 1;
         iommu_unmap(&dom, GFN(0xd0000 + i));
-        assert_true(iommu_flush_pending(&dom));
+        assert_true(flush_pending(&dom));
         assert_int_equal(model.cached, 0xd0000 + i + 1);
         iommu_flush(&dom);
-        assert_false(iommu_flush_pending(&dom));
+        assert_false(flush_pending(&dom));
         assert_int_equal(model.cached, 0);
     }
     model.late = 0;
@@ -363,6 +363,46 @@ static void xsa_373_late_answers(void **state)
         iommu_flush(&dom);
         assert_int_equal(model.cached, 0);
     }
+}
+
+/* Two CPUs remove pages of one domain and flush: neither goes on before the IOMMU has forgotten its own page, also when
+ * the other's flush is what makes it forget. */
+static void (*switcher)(const void *addr);
+static void two_hook(const void *addr)
+{
+    model_hook(addr);
+    switcher(addr);
+}
+static void two_setup(void *arg)
+{
+    model.late = 1;                     /* the other CPU gets a turn before the answer */
+    for (unsigned i = 0; i < 2; i++) {
+        if (at(dom.iommu, 0xd0000 + i) == NO_FRAME)
+            assert_int_equal(iommu_map(&dom, GFN(0xd0000 + i), MFN(0x100), 0, true), 0);
+        model.cached_of[i] = true;
+    }
+}
+static void two_remove(unsigned i)
+{
+    if (fake_hook != two_hook) {
+        switcher = fake_hook;
+        fake_hook = two_hook;
+    }
+    iommu_unmap(&dom, GFN(0xd0000 + i));
+    iommu_flush(&dom);
+    if (model.cached_of[i]) fail_msg("a flush ended while the IOMMU still had the page");
+}
+static void two_remove0(void *arg) { two_remove(0); }
+static void two_remove1(void *arg) { two_remove(1); }
+static void two_check(void *arg) { assert_false(flush_pending(&dom)); }
+static void xsa_373_two_flushes(void **state)
+{
+    struct interleave il = { "xsa-373-two-flushes", 2, { two_remove0, two_remove1 }, two_setup, two_check, NULL, 2,
+                             .max_runs = 1000 };
+    fake_hook = NULL;
+    assert_true(interleave_all(&il, 1) > 50);
+    model.late = 0;
+    fake_hook = model_hook;
 }
 
 static void xsa_373_no_answer(void **state)
@@ -415,7 +455,9 @@ int main(void)
         cmocka_unit_test(options), cmocka_unit_test(xsa_460_each_failure), cmocka_unit_test(xsa_460_address_in_use),
         cmocka_unit_test(xsa_460_overlaps), cmocka_unit_test(xsa_378_ordinary_calls),
         cmocka_unit_test(xsa_378_second_stage), cmocka_unit_test(xsa_347_order_of_stores),
-        cmocka_unit_test(xsa_347_device_table), cmocka_unit_test(xsa_373_late_answers), cmocka_unit_test(xsa_373_no_answer),
+        cmocka_unit_test(xsa_328_order_of_stores),
+        cmocka_unit_test(xsa_347_device_table), cmocka_unit_test(xsa_373_late_answers),
+        cmocka_unit_test(xsa_373_two_flushes), cmocka_unit_test(xsa_373_no_answer),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -241,6 +241,33 @@ static void test_decrease(void **state)
     assert_int_equal(mm_audit(), 0);
 }
 
+/* A domain with devices: what an extent that fails half-way has added is taken back without memory (I-10). */
+static void test_populate_undo_with_iommu(void **state)
+{
+    u64 g = 0x3000;
+
+    setup(512, 16);
+    memset(stub_iommu, 0, sizeof(stub_iommu));
+    d0->iommu = (void *)1;
+    for (unsigned k = 1; ; k++) {
+        fake_fail_from(k);
+        long rc = reserve(XENMEM_populate_physmap, 0, 10, &g, 1, 0);
+        bool failed = fake_failed();
+        fake_fail_at(0);
+        assert_int_equal(rc, !failed);
+        assert_int_equal(d0->tot_pages, failed ? 512 : 512 + 1024);
+        for (unsigned i = 0; failed && i < 1024; i++) {
+            assert_int_equal(type_at(d0, g + i, NULL), P2M_NONE);
+            assert_false(stub_iommu[g + i].present);
+        }
+        mm_audit();
+        if (!failed)
+            break;
+        assert_true(k < 30);
+    }
+    d0->iommu = NULL;
+}
+
 static bool always(void) { return true; }
 
 static void test_continuation(void **state)
@@ -258,6 +285,14 @@ static void test_continuation(void **state)
     restarts = 0;
     assert_int_equal(reserve(XENMEM_decrease_reservation, 1, 0, g, 256, 0), 256);
     assert_int_equal(restarts, 3);
+    /* Extents of single pages: an interrupt gets in after each, whatever their number. */
+    for (unsigned i = 0; i < 4; i++)
+        g[i] = 0x2001 + 512 * i;
+    assert_int_equal(reserve(XENMEM_populate_physmap, 1, 9, g, 4, 0), 4);
+    restarts = 0;
+    assert_int_equal(reserve(XENMEM_decrease_reservation, 1, 9, g, 4, 0), 4);
+    assert_int_equal(restarts, 3);
+    assert_int_equal(d1->tot_pages, 16);
     stub_preempt = false;
     /* A start beyond the end (guest-made) does nothing. */
     struct xen_memory_reservation r = { .nr_extents = 3, .domid = 1 };
@@ -653,7 +688,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_populate), cmocka_unit_test(test_reservation_arguments),
-        cmocka_unit_test(test_decrease),
+        cmocka_unit_test(test_decrease), cmocka_unit_test(test_populate_undo_with_iommu),
         cmocka_unit_test(test_continuation), cmocka_unit_test(test_queries), cmocka_unit_test(test_memory_map),
         cmocka_unit_test(test_add_to_physmap), cmocka_unit_test(test_foreign_batch),
         cmocka_unit_test(test_foreign_failures), cmocka_unit_test(test_acquire), cmocka_unit_test(test_claim),

@@ -94,6 +94,10 @@ static void test_mb1_bad(void **state)
     assert_non_null(mb1_parse(&bi, &x, BASE, at));
     setup(NULL);
     make_mb1("qemu");
+    put32(0x110, 0x2fffff);                                                 /* lies over the first one */
+    assert_string_equal(mb1_parse(&bi, &x, BASE, at), "module ends before it starts, or lies over another");
+    setup(NULL);
+    make_mb1("qemu");
     put32(24, BASE + SIZE - 4);
     assert_non_null(mb1_parse(&bi, &x, BASE, at));
     setup(NULL);

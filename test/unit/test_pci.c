@@ -9,11 +9,12 @@
 #include "boot/boot.h"
 #include "call/call.h"
 #include "fake.h"
+#include "fake_x86.h"
 #include "pci/pci_priv.h"
 
 #define WEAK __attribute__((weak))
 struct boot_info boot_info WEAK;
-struct acpi_ecam acpi_ecam[8] WEAK;
+struct acpi_ecam acpi_ecam[MAX_ECAMS] WEAK;
 unsigned nr_acpi_ecam WEAK;
 WEAK const struct hvm_ops *hvm;
 WEAK struct domain *dom0;
@@ -106,6 +107,100 @@ static void no_memory(void **st)
     }
 }
 
+/* ---- the machine's own ways: ports CF8/CFC, and ECAM ---- */
+static struct { u32 address, last; u16 port; unsigned size, n; bool write; } bus;
+static void ports(u16 port, unsigned size, bool write, u32 *val)
+{
+    if (port == 0xcf8) {
+        assert_true(write && size == 4);
+        bus.address = *val;
+        return;
+    }
+    bus.port = port;
+    bus.size = size;
+    bus.write = write;
+    bus.n++;
+    if (write)
+        bus.last = *val;
+    else
+        *val = 0x87654321;
+}
+
+static struct pci_backend hardware;
+static int setup_hardware(void **st)
+{
+    fake_machine_init(64, 1);
+    nr_acpi_ecam = 0;
+    memset(&bus, 0, sizeof(bus));
+    fake_port_hook = ports;
+    pci_backend = hardware;
+    return 0;
+}
+
+static void by_ports(void **st)
+{
+    static const struct { unsigned reg, size; u16 port; u32 val; } t[] = {
+        { 0x10, 4, 0xcfc, 0x87654321 }, { 0x12, 2, 0xcfe, 0x4321 }, { 0x11, 1, 0xcfd, 0x21 }, { 0xfc, 4, 0xcfc, 0x87654321 },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        assert_int_equal(pci_read(0x1234, t[i].reg, t[i].size), t[i].val);
+        assert_int_equal(bus.address, 0x80000000 | 0x1234 << 8 | (t[i].reg & ~3u));
+        assert_true(bus.port == t[i].port && bus.size == t[i].size && !bus.write);
+        pci_write(0x1234, t[i].reg, t[i].size, 0x55667788);
+        assert_true(bus.write && bus.port == t[i].port && bus.size == t[i].size);
+        assert_int_equal(bus.last, 0x55667788 & (~0u >> (32 - 8 * t[i].size)));
+    }
+    unsigned n = bus.n;
+    assert_int_equal(pci_read(0x11234, 0x10, 4), ~0u);      /* another segment, an extended register: not by ports */
+    assert_int_equal(pci_read(0x1234, 0x100, 4), ~0u);
+    pci_write(0x11234, 0x10, 4, 0);
+    pci_write(0x1234, 0x100, 4, 0);
+    assert_int_equal(bus.n, n);
+    assert_false(pci_exists(0x11234));
+}
+
+static void by_ecam(void **st)
+{
+    u8 *window = (u8 *)frame_window + 0xb0000000;
+
+    nr_acpi_ecam = 2;
+    acpi_ecam[0] = (struct acpi_ecam){ .base = 0xa0000000, .segment = 1, .bus_start = 2, .bus_end = 3 };
+    acpi_ecam[1] = (struct acpi_ecam){ .base = 0xb0000000, .segment = 0, .bus_start = 2, .bus_end = 3 };
+    memcpy(window + (3 << 20 | 0x9 << 12 | 0x104), &(u32){ 0xcafe1234 }, 4);
+    assert_int_equal(pci_read(0x309, 0x104, 4), 0xcafe1234);
+    assert_int_equal(pci_read(0x309, 0x106, 2), 0xcafe);
+    assert_int_equal(pci_read(0x309, 0x105, 1), 0x12);
+    pci_write(0x309, 0x105, 1, 0x99);
+    pci_write(0x309, 0x106, 2, 0xbeef);
+    assert_int_equal(pci_read(0x309, 0x104, 4), 0xbeef9934);
+    pci_write(0x309, 0x104, 4, 0x11111111);
+    assert_int_equal(*(u32 *)(window + (3 << 20 | 0x9 << 12 | 0x104)), 0x11111111);
+    assert_int_equal(bus.n, 0);
+    assert_int_equal(pci_read(0x10309, 0x104, 4), 0);       /* the other segment's window */
+    assert_int_equal(pci_read(0x109, 0, 4), 0x87654321);    /* buses outside of it: ports */
+    assert_int_equal(pci_read(0x409, 0, 4), 0x87654321);
+    assert_int_equal(pci_read(0x20309, 0, 4), ~0u);
+    acpi_ecam[2] = (struct acpi_ecam){ .base = 1ULL << 50, .segment = 2, .bus_end = 255 };
+    nr_acpi_ecam = 3;
+    assert_int_equal(pci_read(0x20309, 0, 4), ~0u);         /* it cannot be mapped */
+}
+
+static u32 answer;
+static u32 r_answer(sbdf_t s, unsigned reg, unsigned size) { return answer; }
+static void absent_devices(void **st)
+{
+    static const struct { u32 id; bool there; } t[] = {
+        { 0x12348086, true }, { 0xffff8086, true }, { ~0u, false }, { 0, false }, { 0x1234ffff, false },
+    };
+
+    pci_backend = (struct pci_backend){ r_answer, f_write };
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        answer = t[i].id;
+        assert_int_equal(pci_exists(8), t[i].there);
+    }
+}
+
 static void physdev(void **st)
 {
     struct domain *d = fake_domain(0, 16), *u = fake_domain(1, 16);
@@ -138,8 +233,10 @@ static void physdev(void **st)
     assert_int_equal(physdev_op(&c), -ENOSYS);
     c.arg[0] = PHYSDEVOP_prepare_msix;
     assert_int_equal(physdev_op(&c), -ENOSYS);
-    c.arg[0] = 1ULL << 32 | PHYSDEVOP_pci_device_add;       /* not truncated to a valid number */
+    c.arg[0] = 1ULL << 32 | PHYSDEVOP_map_pirq;             /* 32 bits count */
     assert_int_equal(physdev_op(&c), -ENOSYS);
+    c.arg[0] = 1ULL << 32 | PHYSDEVOP_dbgp_op;
+    assert_int_equal(physdev_op(&c), 0);
     c.v = u->vcpu[0];
     added = 0;
     c.arg[0] = PHYSDEVOP_pci_device_add;
@@ -155,7 +252,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(scan, setup), cmocka_unit_test_setup(ecam_ranges, setup),
-        cmocka_unit_test_setup(no_memory, setup), cmocka_unit_test_setup(physdev, setup),
+        cmocka_unit_test_setup(no_memory, setup), cmocka_unit_test_setup(by_ports, setup_hardware),
+        cmocka_unit_test_setup(by_ecam, setup_hardware), cmocka_unit_test_setup(absent_devices, setup),
+        cmocka_unit_test_setup(physdev, setup),
     };
+    hardware = pci_backend;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ static u32 answer;
 static char line[300];
 static unsigned lines;
 
-void console_guest_line(u16 domid, const char *l) { lines++; str_copy(line, l, sizeof(line)); }
+void console_guest_line(struct domain *d, const char *l) { lines++; str_copy(line, l, sizeof(line)); }
 
 static void handler(struct vcpu *vc, u16 port, unsigned size, bool write, u32 *val, void *arg)
 {
@@ -201,6 +201,64 @@ static void test_string_limit(void **s)
     assert_int_equal(v->regs.rcx, 2);
 }
 
+/* One word from the port to va; what was injected: vector, error code. */
+static void ins(u32 va, u8 vector, u32 error)
+{
+    struct fake_vcpu *f = fake_vcpu(v);
+    nr_seen = f->nr_injected = 0;
+    v->regs.rip = 0x1000;
+    v->regs.rdi = va;
+    pio_string(v, 0x1f0, 2, true, false, 4, SEG_ES, 1);
+    assert_int_equal(nr_seen, vector ? 0 : 1);  /* a fault loses no data */
+    assert_int_equal(f->nr_injected, vector ? 1 : 0);
+    if (!vector) return;
+    assert_int_equal(f->injected[0].vector, vector);
+    if (vector == 14) assert_int_equal(f->injected[0].error, error);
+}
+
+/* The memory side has the rights of the code that executes INS, no more. */
+static void test_string_rights(void **s)
+{
+    static const u32 pte[] = { [2] = 0x2003, [3] = 0x3007, [4] = 0x4005 };      /* supervisor, user, user read-only */
+    const u32 pde = 0x9007;
+    struct vcpu_state st;
+    flat();
+    assert_int_equal(pio_register(d, 0x1f0, 0x1f7, handler, NULL), 0);
+    assert_int_equal(guest_write_gpa(d, 0x8000, &pde, sizeof(pde)), 0);
+    assert_int_equal(guest_write_gpa(d, 0x9000, pte, sizeof(pte)), 0);
+    hvm->get_state(v, &st);
+    st.cr0 |= 1ULL << 31;
+    st.cr3 = 0x8000;
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    ins(0x2000, 0, 0);
+    ins(0x4000, 0, 0);                          /* CR0.WP is clear */
+    st.seg[SEG_SS].attr = 0xcf3;                /* CPL 3 */
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    ins(0x3000, 0, 0);
+    ins(0x2000, 14, 7);
+    ins(0x4000, 14, 7);
+    ins(0x5000, 14, 6);
+    ins(0x2fff, 14, 7);                         /* the second byte's page is allowed, the first one's not */
+    /* A segment that cannot be written, or is not there; without protection segments have no types. */
+    st.seg[SEG_ES].attr = 0xcf1;
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    ins(0x3000, 13, 0);
+    st.seg[SEG_ES].attr = 0;
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    ins(0x3000, 13, 0);
+    st.cr0 = 0x10;
+    st.seg[SEG_ES].attr = 0x91;
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    ins(0x3000, 0, 0);
+    /* OUTS with SS. */
+    st.seg[SEG_SS].limit = 0xfff;
+    assert_int_equal(hvm->set_state(v, &st), 0);
+    fake_vcpu(v)->nr_injected = 0;
+    v->regs.rsi = 0x1000;
+    pio_string(v, 0x1f0, 1, false, false, 4, SEG_SS, 2);
+    assert_int_equal(fake_vcpu(v)->injected[0].vector, 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,7 +266,7 @@ int main(void)
         cmocka_unit_test_setup(test_default, setup), cmocka_unit_test_setup(test_bitmap, setup),
         cmocka_unit_test_setup(test_bitmap_dom0, setup_dom0), cmocka_unit_test_setup(test_debug_port, setup),
         cmocka_unit_test_setup(test_ins, setup), cmocka_unit_test_setup(test_outs, setup),
-        cmocka_unit_test_setup(test_string_limit, setup),
+        cmocka_unit_test_setup(test_string_limit, setup), cmocka_unit_test_setup(test_string_rights, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,195 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations of one table against each other, every pair, on two CPUs, in all orders of their steps (interleave.h):
- * memory, grants, event channels, vCPUs, destruction of the domain they are about. After each run the global audit.
+ * Operations of one table (race_ops.h) against each other, every pair, on two CPUs, in all orders of their steps
+ * (interleave.h) with one switch; in the long form with two, the first of them anywhere: memory, grants, event
+ * channels, vCPUs, control, destruction of the domain they are about. After each run the global audit.
  * Pairs of operations that are each one step to their callers must end as one of their two serial orders does: with
  * the same successes and the same visible state.
  */
-#include "call_env.h"
+#include "race_ops.h"
 #include "audit.h"
-#include "evtchn/evtchn_priv.h"
-#include "gnttab/gnttab_priv.h"
 #include "interleave.h"
 #include "mm/p2m_internal.h"
-
-#define GUEST 1u
-#define ARG(slot) (PAGE_SIZE * (1u + (slot)))   /* arguments of an actor, in its caller's memory */
-#define HOLE 700u                               /* nothing there in the guest */
-#define DOM0_GFN 0x900u                         /* nothing there in dom0 */
-#define REF 8u                                  /* mapped by dom0 when a run starts; REF + 1 is not */
-
-static struct domain *g;
-static u32 handle;
-static u32 port_g, port_0, port_free;           /* g - dom0, connected; g's, offered to dom0 */
-static __thread unsigned slot;
-
-/* ---- calls, from the CPU of the actor ---- */
-static void leave(void)
-{
-    struct vcpu *v = this_cpu()->curr;
-    this_cpu()->curr = NULL;
-    if (v) store_release(&v->running, 0);
-}
-static long call_from(struct domain *d, unsigned nr, u64 a0, u64 a1, u64 a2)
-{
-    struct vcpu *v = d->vcpu[slot];
-    struct vcpu_regs *r = &v->regs;
-    *r = (struct vcpu_regs){ .rax = nr, .rdi = a0, .rsi = a1, .rdx = a2 };
-    fake_enter_cpu(slot, v);
-    while (!call_dispatch(v)) cpu_relax();      /* asked to come again: somebody has the lock of control operations */
-    assert_no_locks();
-    leave();
-    return (long)r->rax;
-}
-static long call1(struct domain *d, unsigned nr, unsigned cmd, void *arg, size_t size, u64 a2)
-{
-    void *p = fake_guest_ptr(d, ARG(slot));
-    memcpy(p, arg, size);
-    long rc = call_from(d, nr, cmd, ARG(slot), a2);
-    p = fake_guest_ptr(d, ARG(slot));
-    if (p) memcpy(arg, p, size);
-    return rc;
-}
-#define MEM(d, cmd, a) call1(d, __HYPERVISOR_memory_op, cmd, &(a), sizeof(a), 0)
-#define EVT(d, cmd, a) call1(d, __HYPERVISOR_event_channel_op, cmd, &(a), sizeof(a), 0)
-
-/* ---- memory ---- */
-static long reserve(unsigned cmd, u64 gfn)      /* by the toolstack */
-{
-    struct { struct xen_memory_reservation a; u64 gfn; } x = { { .nr_extents = 1, .domid = GUEST }, gfn };
-    x.a.extent_start.p = (void *)(ARG(slot) + offsetof(__typeof__(x), gfn));
-    long rc = MEM(dom0, cmd, x);
-    return rc == 1 ? 0 : rc < 0 ? rc : -ENOMEM;
-}
-static long populate(void) { return reserve(XENMEM_populate_physmap, HOLE); }
-static long decrease(void) { return reserve(XENMEM_decrease_reservation, 20); }
-static long translate(void)
-{
-    u64 x = 0;
-    int rc = guest_read_gpa(g, &x, 20 * PAGE_SIZE, sizeof(x));
-    if (!rc && x != 0x20) panic("read of another's page: %llx\n", (unsigned long long)x);
-    return rc;
-}
-static long foreign(void)
-{
-    struct { struct xen_add_to_physmap_batch a; u64 idx, gpfn; s32 err; } x = { .idx = 20, .gpfn = DOM0_GFN,
-                                                                                  .err = -1 };
-    gpa_t at = ARG(slot);
-    x.a = (struct xen_add_to_physmap_batch){ .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_foreign, .size = 1,
-                                             .u.foreign_domid = GUEST };
-    x.a.idxs.p = (void *)(at + offsetof(__typeof__(x), idx));
-    x.a.gpfns.p = (void *)(at + offsetof(__typeof__(x), gpfn));
-    x.a.errs.p = (void *)(at + offsetof(__typeof__(x), err));
-    long rc = MEM(dom0, XENMEM_add_to_physmap_batch, x);
-    return rc ? rc : x.err;
-}
-static long foreign_end(void)
-{
-    struct xen_remove_from_physmap a = { .domid = DOMID_SELF, .gpfn = DOM0_GFN + 1 };
-    return MEM(dom0, XENMEM_remove_from_physmap, a);
-}
-static long move(void)
-{
-    struct xen_add_to_physmap a = { .domid = GUEST, .space = XENMAPSPACE_gmfn, .idx = 20, .gpfn = HOLE + 1 };
-    return MEM(dom0, XENMEM_add_to_physmap, a);
-}
-static long move_onto(void)
-{
-    struct xen_add_to_physmap a = { .domid = GUEST, .space = XENMAPSPACE_gmfn, .idx = 21, .gpfn = 20 };
-    return MEM(dom0, XENMEM_add_to_physmap, a);
-}
-
-/* ---- grants ---- */
-static struct grant_entry_v1 *entry(u32 ref) { return &g->gnttab->frame[0][ref]; }
-static long map_ref(u32 ref, u64 gfn, u32 *h)
-{
-    struct gnttab_map_grant_ref a = { .host_addr = gfn * PAGE_SIZE, .flags = GNTMAP_host_map, .ref = ref,
-                                      .dom = GUEST };
-    long rc = call1(dom0, __HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, &a, sizeof(a), 1);
-    *h = a.handle;
-    return rc ? rc : a.status;
-}
-static long map(void) { return map_ref(REF + 1, DOM0_GFN + 2, &(u32){ 0 }); }
-static long map_again(void) { return map_ref(REF, DOM0_GFN + 3, &(u32){ 0 }); }
-static long unmap(void)
-{
-    struct gnttab_unmap_grant_ref a = { .host_addr = (DOM0_GFN + 4) * PAGE_SIZE, .handle = handle };
-    long rc = call1(dom0, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, &a, sizeof(a), 1);
-    return rc ? rc : a.status;
-}
-static long copy(void)
-{
-    struct gnttab_copy c = { .source = { .u.ref = REF + 1, .domid = GUEST },
-                             .dest = { .u.gmfn = 30, .domid = DOMID_SELF }, .len = 8, .flags = GNTCOPY_source_gref };
-    long rc = call1(dom0, __HYPERVISOR_grant_table_op, GNTTABOP_copy, &c, sizeof(c), 1);
-    return rc ? rc : c.status;
-}
-/* As Linux ends foreign access: only if the entry is not in use. */
-static long revoke(void)
-{
-    return atomic_cas((u32 *)entry(REF + 1), (u32)GTF_permit_access, 0u) ? 0 : -EBUSY;
-}
-
-/* ---- event channels ---- */
-static long alloc(void)
-{
-    struct evtchn_alloc_unbound a = { .dom = GUEST, .remote_dom = 0 };
-    return EVT(dom0, EVTCHNOP_alloc_unbound, a);
-}
-static long bind(void)
-{
-    struct evtchn_bind_interdomain a = { .remote_dom = GUEST, .remote_port = port_free };
-    return EVT(dom0, EVTCHNOP_bind_interdomain, a);
-}
-static long close_g(void) { struct evtchn_close a = { port_g }; return EVT(g, EVTCHNOP_close, a); }
-static long close_free(void) { struct evtchn_close a = { port_free }; return EVT(g, EVTCHNOP_close, a); }
-static long close_0(void) { struct evtchn_close a = { port_0 }; return EVT(dom0, EVTCHNOP_close, a); }
-static long send(void) { struct evtchn_send a = { port_0 }; return EVT(dom0, EVTCHNOP_send, a); }
-static long reset(void) { struct evtchn_reset a = { DOMID_SELF }; return EVT(g, EVTCHNOP_reset, a); }
-static long fifo(void)
-{
-    struct evtchn_init_control a = { .control_gfn = 40, .vcpu = 0 };
-    return EVT(g, EVTCHNOP_init_control, a);
-}
-
-/* ---- vCPUs, life and death ---- */
-static long vcpu_up(void) { return call_from(g, __HYPERVISOR_vcpu_op, VCPUOP_up, 2, 0); }
-static long vcpu_down(void) { return call_from(g, __HYPERVISOR_vcpu_op, VCPUOP_down, 2, 0); }
-static long info(void)
-{
-    struct vcpu_register_vcpu_info a = { .mfn = 41, .offset = 128 };
-    memcpy(fake_guest_ptr(g, ARG(slot)), &a, sizeof(a));
-    return call_from(g, __HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 2, ARG(slot));
-}
-static long control(u32 cmd)
-{
-    struct xen_domctl a = { .cmd = cmd, .interface_version = XEN_DOMCTL_INTERFACE_VERSION, .domain = GUEST };
-    memcpy(fake_guest_ptr(dom0, ARG(slot)), &a, sizeof(a));
-    return call_from(dom0, __HYPERVISOR_domctl, ARG(slot), 0, 0);
-}
-static long pause(void) { return control(XEN_DOMCTL_pausedomain); }
-static long destroy(void) { return control(XEN_DOMCTL_destroydomain); }
-
-/* STEPS: more than one step to a caller, or it looks at what is in use just now: audited only. BY_GUEST: made by the
- * guest, which is waited for when it is destroyed. */
-enum { ONE = 0, STEPS = 1, BY_GUEST = 2 };
-static const struct op { const char *name; long (*fn)(void); unsigned flags; } ops[] = {
-    { "destroy", destroy, STEPS }, { "populate", populate, ONE }, { "decrease", decrease, ONE },
-    { "translate", translate, ONE }, { "map foreign", foreign, ONE }, { "unmap foreign", foreign_end, ONE },
-    { "move", move, ONE }, { "move onto", move_onto, ONE }, { "map grant", map, ONE },
-    { "map grant again", map_again, ONE }, { "unmap grant", unmap, ONE }, { "copy", copy, ONE },
-    { "revoke", revoke, STEPS | BY_GUEST }, { "alloc port", alloc, ONE }, { "bind", bind, ONE },
-    { "close", close_g, BY_GUEST },
-    { "close offered", close_free, BY_GUEST }, { "close in dom0", close_0, ONE }, { "send", send, ONE },
-    { "reset", reset, STEPS | BY_GUEST }, { "fifo", fifo, BY_GUEST }, { "vcpu up", vcpu_up, BY_GUEST },
-    { "vcpu down", vcpu_down, BY_GUEST }, { "vcpu_info", info, BY_GUEST }, { "pause", pause, ONE },
-};
 
 /* ---- a run ---- */
 static const struct op *now[3];
 static long result[3];
 static u64 serial[8];
 static unsigned nr_serial;
+static u32 pauses;                  /* of the guest when a run starts */
+
+/* What operation i needs, unless one before it needed it too. */
+static void prepare(unsigned i)
+{
+    long (*fn)(void) = now[i] ? now[i]->before : NULL;
+    if (!fn) return;
+    for (unsigned k = 0; k < i; k++)
+        if (now[k]->before == fn) return;
+    if (fn()) panic("race: cannot set up %s\n", now[i]->name);
+}
 
 static void run_setup(void *arg)
 {
@@ -201,11 +38,13 @@ static void run_setup(void *arg)
     g = fake_domain_vcpus(GUEST, 600, 3);
     g->max_pages = 700;
     for (unsigned i = 0; i < 3; i++) g->vcpu[i]->initialised = true;
+    for (unsigned i = 0; i < 2; i++) g->vcpu[i]->flags = 0;         /* who calls is up */
     *(u64 *)fake_guest_ptr(g, 20 * PAGE_SIZE) = 0x20;
     *(u64 *)fake_guest_ptr(g, 21 * PAGE_SIZE) = 0x20;
+    *(u64 *)fake_guest_ptr(dom0, 30 * PAGE_SIZE) = 0x20;
     mfn_t m;
     if (gnttab_get_frame(g, 0, &m)) abort();
-    for (u32 i = 0; i < 2; i++)
+    for (u32 i = 0; i < 3; i++)
         *entry(REF + i) = (struct grant_entry_v1){ .flags = GTF_permit_access, .domid = 0, .frame = 20 };
     struct evtchn_alloc_unbound a = { .dom = GUEST, .remote_dom = 0 };
     struct evtchn_bind_interdomain b = { .remote_dom = GUEST };
@@ -214,24 +53,43 @@ static void run_setup(void *arg)
     ok = ok && !EVT(dom0, EVTCHNOP_bind_interdomain, b) && !EVT(dom0, EVTCHNOP_alloc_unbound, a);
     port_0 = b.local_port;
     port_free = a.port;
-    ok = ok && !map_ref(REF, DOM0_GFN + 1, &h) && !foreign();
-    struct xen_remove_from_physmap r = { .domid = DOMID_SELF, .gpfn = DOM0_GFN };
-    ok = ok && !MEM(dom0, XENMEM_remove_from_physmap, r);
+    ok = ok && !map_ref(REF, DOM0_GFN + 5, &h) && !foreign_at(DOM0_GFN + 1);
     if (!ok) panic("race: cannot set up\n");
+    for (unsigned i = 0; i < 3; i++) prepare(i);
+    pauses = g->pause_count;
+}
+
+/* As the scheduler: running first, then a look whether it may, and only then is its state loaded. */
+static bool start(struct vcpu *v)
+{
+    atomic_xchg(&v->running, 1);
+    if (load_acquire(&g->state) == DOM_ALIVE && read_once(&g->pause_count) == pauses) return true;
+    store_release(&v->running, 0);
+    return false;
 }
 
 static void act(unsigned i)
 {
     slot = i;
     result[i] = -ESRCH;
-    /* As the run loop: running first, then a look whether it may. */
-    if (now[i]->flags & BY_GUEST) fake_enter_cpu(i, g->vcpu[i]);
-    if (!(now[i]->flags & BY_GUEST) || load_acquire(&g->state) == DOM_ALIVE) result[i] = now[i]->fn();
-    leave();
+    struct vcpu *v = now[i]->flags & BY_GUEST ? g->vcpu[i] : NULL;
+    if (v && !start(v)) return;
+    result[i] = now[i]->fn();
+    if (v) store_release(&v->running, 0);
 }
 static void act0(void *arg) { act(0); }
 static void act1(void *arg) { act(1); }
 static void act2(void *arg) { act(2); }
+
+/* All domains see the clock that was set last. */
+static void check_wallclock(void)
+{
+    u64 sec;
+    u32 nsec;
+    wallclock_get(&sec, &nsec);
+    if (guest_shared_info(g)->wc_version & 1 || guest_shared_info(g)->wc_sec != (u32)sec)
+        panic("race: the guest's wall clock is %u, the machine's %lu\n", guest_shared_info(g)->wc_sec, sec);
+}
 
 static void run_check(void *arg)
 {
@@ -247,6 +105,7 @@ static void run_check(void *arg)
     if (now[0]->fn == destroy)
         if (result[0] || g->evtchn->active || g->tot_pages || g->gnttab->mt_used || g->p2m->root)
             panic("race: %s left something of the domain that was destroyed (%ld)\n", now[1]->name, result[0]);
+    check_wallclock();
     if (flags & STEPS) {
         timer_run();
         audit_all();
@@ -257,36 +116,72 @@ static void run_check(void *arg)
     if (i < nr_serial) return;
     if (interleave_preemptions())
         panic("race: %s (%ld) and %s (%ld) end as in no order\n", now[0]->name, result[0], now[1]->name, result[1]);
+    if (nr_serial == ARRAY_SIZE(serial)) panic("race: too many serial ends\n");
     serial[nr_serial++] = outcome;
 }
 
-static unsigned explored, unfinished;
-static void explore(const struct op *a, const struct op *b, const struct op *c, unsigned bound, unsigned max)
+/* "destroy+map-grant" */
+static const char *exploration(const struct op *a, const struct op *b, const struct op *c)
 {
-    struct interleave il = { c ? 3 : 2, { act0, act1, act2 }, run_setup, run_check, NULL, bound, max };
+    static char name[IL_NAME];
+    snprintf(name, sizeof(name), "%s+%s%s%s", a->name, b->name, c ? "+" : "", c ? c->name : "");
+    for (char *p = name; *p; p++)
+        if (*p == ' ') *p = '-';
+    return name;
+}
+
+/* So many preemptions in all orders: 1 in make test, 2 in the long form, where no line says otherwise. */
+static const struct { const char *name; unsigned in_test, in_long; } bounds[] = {
+    { "destroy+destroy", 1, 1 },                /* with 2: more than 100000 schedules */
+    { "destroy+map-foreign+populate", 0, 1 },   /* with 1: thousands, with 2: more than 100000 */
+    { "destroy+map-grant+bind", 0, 1 },         /* the same */
+    { "settime+settime", 2, 2 },
+};
+static unsigned bound_of(const char *name)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(bounds); i++)
+        if (!strcmp(name, bounds[i].name)) return interleave_long() ? bounds[i].in_long : bounds[i].in_test;
+    return interleave_long() ? 2 : 1;
+}
+
+/* A row that always fails would race with nothing. */
+static void test_alone(void **state)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(ops); i++) {
+        now[0] = &ops[i], now[1] = now[2] = NULL;
+        run_setup(NULL);
+        act(0);
+        this_cpu_ptr = cpus[0];
+        audit_all();
+        if (result[0]) fail_msg("%s alone: %ld", ops[i].name, result[0]);
+    }
+}
+
+static unsigned explored;
+static void explore(const struct op *a, const struct op *b, const struct op *c)
+{
+    struct interleave il = { exploration(a, b, c), c ? 3 : 2, { act0, act1, act2 }, run_setup, run_check, NULL,
+                             .shared_only = !interleave_long() };
+    il.max_preemptions = bound_of(il.name);
     now[0] = a, now[1] = b, now[2] = c;
     nr_serial = 0;
-    interleave_id = (unsigned)((a - ops) * 64 + (b - ops)) * 64 + (c ? (unsigned)(c - ops) + 1 : 0);
-    unsigned runs = interleave_explore(&il);
-    explored += runs;
-    unfinished += !interleave_complete();
-    if (getenv("FAKE_VERBOSE"))
-        print_message("%s, %s%s%s: %u%s\n", a->name, b->name, c ? ", " : "", c ? c->name : "", runs,
-                      interleave_complete() ? "" : " of more");
+    explored += interleave_all(&il, il.max_preemptions);
 }
 
 static void test_pairs(void **state)
 {
+    unsigned pairs = 0;
+    explored = 0;
     for (unsigned i = 1; i < ARRAY_SIZE(ops); i++)
-        for (unsigned k = i; k < ARRAY_SIZE(ops); k++) explore(&ops[i], &ops[k], NULL, 2, 8);
-    print_message("%u schedules, %u explorations cut short\n", explored, unfinished);
+        for (unsigned k = i; k < ARRAY_SIZE(ops); k++, pairs++) explore(&ops[i], &ops[k], NULL);
+    print_message("%u pairs, %u schedules\n", pairs, explored);
 }
 
 static void test_destroy(void **state)
 {
-    explored = unfinished = 0;
-    for (unsigned k = 0; k < ARRAY_SIZE(ops); k++) explore(&ops[0], &ops[k], NULL, 2, 40);
-    print_message("%u schedules, %u explorations cut short\n", explored, unfinished);
+    explored = 0;
+    for (unsigned k = 0; k < ARRAY_SIZE(ops); k++) explore(&ops[0], &ops[k], NULL);
+    print_message("%u pairs, %u schedules\n", (unsigned)ARRAY_SIZE(ops), explored);
 }
 
 static const struct op *op(const char *name)
@@ -305,10 +200,10 @@ static void test_triples(void **state)
         { "vcpu up", "vcpu down", "vcpu_info" }, { "destroy", "map grant", "bind" },
         { "destroy", "map foreign", "populate" }, { "move", "decrease", "map grant" },
     };
-    explored = unfinished = 0;
+    explored = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(triples); i++)
-        explore(op(triples[i][0]), op(triples[i][1]), op(triples[i][2]), 2, 60);
-    print_message("%u schedules, %u explorations cut short\n", explored, unfinished);
+        explore(op(triples[i][0]), op(triples[i][1]), op(triples[i][2]));
+    print_message("%u triples, %u schedules\n", (unsigned)ARRAY_SIZE(triples), explored);
 }
 
 static int group_setup(void **state)
@@ -322,7 +217,8 @@ static int group_setup(void **state)
 int main(void)
 {
     const struct CMUnitTest t[] = {
-        cmocka_unit_test(test_destroy), cmocka_unit_test(test_pairs), cmocka_unit_test(test_triples),
+        cmocka_unit_test(test_alone), cmocka_unit_test(test_destroy), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_triples),
     };
     return cmocka_run_group_tests(t, group_setup, NULL);
 }

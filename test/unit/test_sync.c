@@ -39,7 +39,8 @@ static void x_check(void *arg)
 
 static void explore(bool locked, unsigned *runs)
 {
-    struct interleave il = { .nr = 2, .actor = { x_actor, x_actor }, .setup = x_setup, .check = x_check,
+    struct interleave il = { .name = locked ? "with-lock" : "without-lock", .nr = 2, .actor = { x_actor, x_actor },
+                             .setup = x_setup, .check = x_check,
                              .arg = &locked, .max_preemptions = 2 };
     lost = together = false;
     *runs = interleave_explore(&il);
@@ -84,6 +85,25 @@ static void test_order(void **state)
     assert_true(fake_expect_panic(spin_unlock(&a)));
 }
 
+/* A panic names the locks that its CPU holds. */
+static void test_dump(void **state)
+{
+    char want[200];
+
+    fake_machine_init(16, 1);
+    spin_lock(&a);
+    spin_lock(&b);
+    fake_log_clear();
+    locks_dump();
+    snprintf(want, sizeof(want), "  holds lock p2m (%p)\n  holds lock heap (%p)\n", (void *)&a, (void *)&b);
+    assert_string_equal(fake_log, want);
+    spin_unlock(&b);
+    spin_unlock(&a);
+    fake_log_clear();
+    locks_dump();
+    assert_string_equal(fake_log, "");
+}
+
 static void test_trylock(void **state)
 {
     fake_machine_init(16, 2);
@@ -114,7 +134,8 @@ static void test_wrap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exclusion), cmocka_unit_test(test_order), cmocka_unit_test(test_trylock),
+        cmocka_unit_test(test_exclusion), cmocka_unit_test(test_order), cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_trylock),
         cmocka_unit_test(test_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

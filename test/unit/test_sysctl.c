@@ -18,6 +18,26 @@ static void test_version(void **state)
     assert_int_equal(call_sysctl(XEN_SYSCTL_psr_alloc, &op), -ENODEV);
 }
 
+/* Claimed memory is still free, and is counted apart. */
+static void test_claims(void **state)
+{
+    gva_t gva;
+    struct xen_memory_reservation *r = guest_buf(sizeof(*r), &gva);
+    struct xen_sysctl op = { 0 };
+    struct xen_domctl ctl = { 0 };
+    u16 id = create_pvh(1);
+    ctl.u.max_mem.max_memkb = 4096;
+    assert_int_equal(call_domctl(XEN_DOMCTL_max_mem, id, &ctl), 0);
+    assert_int_equal(call_sysctl(XEN_SYSCTL_physinfo, &op), 0);
+    u64 free = op.u.physinfo.free_pages;
+    assert_int_equal(op.u.physinfo.outstanding_pages, 0);
+    *r = (struct xen_memory_reservation){ .nr_extents = 100, .domid = id };
+    assert_int_equal(hypercall(__HYPERVISOR_memory_op, XENMEM_claim_pages, gva, 0), 0);
+    assert_int_equal(call_sysctl(XEN_SYSCTL_physinfo, &op), 0);
+    assert_true(op.u.physinfo.free_pages == free);
+    assert_int_equal(op.u.physinfo.outstanding_pages, 100);
+}
+
 static void test_physinfo(void **state)
 {
     struct xen_sysctl op;
@@ -148,6 +168,8 @@ static void test_pools(void **state)
     assert_int_equal(call_sysctl(XEN_SYSCTL_scheduler_op, &op), 0);
     op.u.scheduler_op.u.sched_credit2.ratelimit_us = 600000;
     assert_int_equal(call_sysctl(XEN_SYSCTL_scheduler_op, &op), -EINVAL);
+    op.u.scheduler_op.cmd = 99;
+    assert_int_equal(call_sysctl(XEN_SYSCTL_scheduler_op, &op), -EINVAL);
     op.u.scheduler_op.cmd = XEN_SYSCTL_SCHEDOP_getinfo;
     assert_int_equal(call_sysctl(XEN_SYSCTL_scheduler_op, &op), 0);
     assert_int_equal(op.u.scheduler_op.u.sched_credit2.ratelimit_us, 2000);
@@ -241,8 +263,8 @@ static void test_platform(void **state)
     assert_int_equal(call_platform(XENPF_settime64, &op), -EINVAL);
     op.u.settime64.nsecs = 5;
     assert_int_equal(call_platform(XENPF_settime64, &op), 0);
-    assert_int_equal(dom0->shared_info->wc_sec, 1800000000);
-    assert_int_equal(dom0->shared_info->wc_nsec, 5);
+    assert_int_equal(guest_shared_info(dom0)->wc_sec, 1800000000);
+    assert_int_equal(guest_shared_info(dom0)->wc_nsec, 5);
     assert_int_equal(call_platform(XENPF_get_symbol, &op), -ENOSYS);
     assert_int_equal(call_platform(XENPF_efi_runtime_call, &op), -ENOSYS);
     assert_int_equal(call_platform(65, &op), -ENOSYS);
@@ -388,7 +410,8 @@ static void test_fuzz(void **state)
 int main(void)
 {
     const struct CMUnitTest t[] = {
-        T(test_version), T(test_physinfo), T(test_domains), T(test_topology), T(test_pools), T(test_cpu),
+        T(test_version), T(test_physinfo), T(test_claims), T(test_domains), T(test_topology), T(test_pools),
+        T(test_cpu),
         T(test_console), T(test_efi), T(test_dom0_console), T(test_platform), T(test_pm),
         T(test_idletime), T(test_fuzz),
     };

@@ -173,12 +173,36 @@ static void races(void **state)
     assert_true(list_empty(&cpus[0]->timer.list) && list_empty(&cpus[1]->timer.list));
 }
 
+/* Debug key 'a': bounded, and nothing changes. */
+static void dump(void **state)
+{
+    struct timer t[20];
+    char want[64];
+    start(2);
+    for (long i = 0; i < 20; i++) {
+        timer_init(&t[i], fired, (void *)i);
+        timer_set(&t[i], 1001000 + 1000 * (u64)i);
+    }
+    fake_time_set(1002000);                         /* the first one is late */
+    fake_log_clear();
+    timer_dump();
+    assert_non_null(strstr(fake_log, "CPU0: 20 timers\n  in       -1 us: ?(0)\n  in        0 us: ?(1)\n"));
+    snprintf(want, sizeof(want), "  in %8d us: ?(%x)\n  and 4 later ones\nCPU1: 0 timers\n", 14, 15);
+    assert_non_null(strstr(fake_log, want));
+    assert_int_equal(nr_fired, 0);
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(t[i].active);
+    for (unsigned i = 0; i < 20; i++)
+        timer_stop(&t[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_order), cmocka_unit_test(hardware_only_for_earlier),
         cmocka_unit_test(cannot_keep_the_cpu),
         cmocka_unit_test(may_free_itself), cmocka_unit_test(migrates), cmocka_unit_test(races),
+        cmocka_unit_test(dump),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,7 +172,21 @@ static void option(void **state)
     assert_true(by_index && module_index == -1);
     assert_int_equal(opt_ucode("2,nmi=0"), 0);
     assert_int_equal(module_index, 2);
-    assert_int_equal(opt_ucode("bogus"), -EINVAL);
+    static const char *const taken[] = { "nmi", "no-nmi", "nmi=off", "nmi=true", "allow-same", "allow-same=no", "" };
+    for (unsigned i = 0; i < ARRAY_SIZE(taken); i++)
+        assert_int_equal(opt_ucode(taken[i]), 0);
+    static const char *const bad[] = { "bogus", "nmix", "nmi=perhaps", "scan=2", "-", "1x", "3,bogus", "scan,bogus", "no-nmi=1",
+                                       "1000000" };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(opt_ucode(bad[i]), -EINVAL);
+    assert_true(by_index && !by_scan && module_index == 2);     /* none of these changed anything */
+    assert_int_equal(opt_ucode("nmi,scan=yes"), 0);
+    assert_true(by_scan && !by_index);
+    assert_int_equal(opt_ucode("scan=off"), 0);
+    assert_true(!by_scan && !by_index);
+    assert_int_equal(opt_ucode("scan"), 0);
+    assert_int_equal(opt_ucode("no-scan"), 0);
+    assert_false(by_scan);
 }
 
 int main(void)

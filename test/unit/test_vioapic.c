@@ -14,10 +14,14 @@ static struct vcpu v0 = { .dom = &dom };
 static struct { mmio_fn fn; void *arg; gpa_t start; } reg;
 static struct { unsigned n, delivery; u32 dest; bool logical, level; u8 vector; } sent;
 
-void *kzalloc(size_t n) { return calloc(1, n); }
+static unsigned fail_alloc;                     /* this allocation fails; 0: none */
+void *kzalloc(size_t n) { return fail_alloc && !--fail_alloc ? NULL : calloc(1, n); }
 void kfree(void *p) { free(p); }
+static int mmio_rc;
 int mmio_register(struct domain *d, gpa_t start, gpa_t end, mmio_fn fn, void *arg)
 {
+    if (mmio_rc)
+        return mmio_rc;
     reg.fn = fn;
     reg.arg = arg;
     reg.start = start;
@@ -142,13 +146,8 @@ static void level(void **state)
     assert_int_equal(sent.n, 3);
 }
 
-static void excluded(void **state)
+static void not_bound(void **state)
 {
-    vioapic_exclude_gsi(4);
-    vioapic_exclude_gsi(100000);
-    rte(4, 0x44, 0);
-    assert_false(fake_gsi[4].set_up);
-    assert_int_equal(get(0x18), 0x44);
     rte(5, 0x444, 0);                           /* NMI delivery: not bound */
     assert_false(fake_gsi[5].set_up);
 }
@@ -180,14 +179,90 @@ static void emulated(void **state)
         assert_false(fake_gsi[i].set_up);
 }
 
+/* A line that went up while its pin was masked; writes that are none; sizes. */
+static void unmasked_while_active(void **state)
+{
+    u64 x = 0x55;
+
+    rte(20, 0x18055, 0);
+    vioapic_set_irq(&dom, 20, true);
+    assert_int_equal(sent.n, 0);
+    rte(20, 0x8055, 0);
+    assert_int_equal(sent.n, 1);
+    wr(0, 0x38);
+    reg.fn(&v0, reg.start + 0x11, 1, true, &x, reg.arg);       /* inside of a register */
+    reg.fn(&v0, reg.start + 0x10, 2, true, &x, reg.arg);       /* half of one */
+    assert_int_equal(get(0x38), 0xc055);
+    reg.fn(&v0, reg.start + 0x11, 1, false, &x, reg.arg);
+    assert_int_equal(x, 0xc0);
+}
+
+/* The guest turns a pin to edge after the host's line was set up for level: nothing waits for its EOI. */
+static void edge_meanwhile(void **state)
+{
+    rte(9, 0xa092, 3);
+    unsigned vector = fake_gsi[9].vector;
+    rte(9, 0x12092, 3);                         /* edge, and masked: the host's side stays as it was */
+    assert_true(fake_gsi[9].level);
+    fake_interrupt(vector);
+    assert_int_equal(fake_gsi[9].eois, 1);
+    assert_int_equal(sent.n, 0);
+    fake_interrupt(vector);
+    assert_int_equal(fake_gsi[9].eois, 2);
+}
+
+static void nobody(void *arg, unsigned vector) {}
+
+/* No host vector, or no such host line: said once, and the pin stays silent. */
+static void short_of_vectors(void **state)
+{
+    int first = irq_vector_alloc(nobody, NULL), last = first;
+    for (int n = first; n > 0; n = irq_vector_alloc(nobody, NULL))
+        last = n;
+    fake_log_clear();
+    rte(8, 0x41, 0);
+    assert_non_null(strstr(fake_log, "GSI 8: no interrupt vector left"));
+    assert_false(fake_gsi[8].set_up);
+    for (int n = first; n <= last; n++)
+        irq_vector_free((unsigned)n);
+    ioapics[0].gsi_base = 100;                  /* the machine has no such lines */
+    vioapic_destroy(&dom);
+    assert_int_equal(vioapic_init(&dom), 0);
+    ioapics[0].gsi_base = 0;
+    rte(8, 0x41, 0);
+    assert_non_null(strstr(fake_log, "cannot be routed to dom0"));
+    assert_int_equal(irq_vector_alloc(nobody, NULL), first);       /* it was given back */
+    irq_vector_free((unsigned)first);
+}
+
+static void no_memory(void **state)
+{
+    vioapic_destroy(&dom);
+    vioapic_destroy(&dom);                      /* one that is not there */
+    for (unsigned k = 1; k <= 2; k++) {
+        fail_alloc = k;
+        assert_int_equal(vioapic_init(&dom), -ENOMEM);
+        assert_null(dom.ioapic);
+    }
+    fail_alloc = 0;
+    mmio_rc = -ENOSPC;
+    assert_int_equal(vioapic_init(&dom), -ENOSPC);
+    mmio_rc = 0;
+    assert_null(dom.ioapic);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(registers, setup_hw, teardown),
         cmocka_unit_test_setup_teardown(edge, setup_hw, teardown),
         cmocka_unit_test_setup_teardown(level, setup_hw, teardown),
-        cmocka_unit_test_setup_teardown(excluded, setup_hw, teardown),
+        cmocka_unit_test_setup_teardown(not_bound, setup_hw, teardown),
         cmocka_unit_test_setup_teardown(emulated, setup_hvm, teardown),
+        cmocka_unit_test_setup_teardown(unmasked_while_active, setup_hvm, teardown),
+        cmocka_unit_test_setup_teardown(edge_meanwhile, setup_hw, teardown),
+        cmocka_unit_test_setup_teardown(short_of_vectors, setup_hw, teardown),
+        cmocka_unit_test_setup_teardown(no_memory, setup_hvm, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

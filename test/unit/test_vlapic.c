@@ -102,6 +102,8 @@ static unsigned taken(struct vcpu *v, u8 vector)        /* deliver and finish: w
 
 static void reset_values(void **state)
 {
+    struct vcpu none = { .dom = &dom };
+    vlapic_destroy(&none);                              /* one whose making stopped early */
     assert_int_equal(rd(V1, 0x20), 2u << 24);           /* id = 2 * vCPU */
     assert_int_equal(rd(V1, 0x30) & 0xff, 0x14);
     assert_int_equal(rd(V1, 0x320), 0x10000);
@@ -150,7 +152,7 @@ static void upcall_survives_disabling(void **state)
 {
     struct vcpu_info info = { .evtchn_upcall_pending = 1 };
 
-    V1->info = &info;
+    V1->info = (struct guest_mem *)&info;
     V1->upcall_vector = 0xf3;
     vlapic_reset(V1);                                   /* INIT forgets IRR */
     assert_int_equal(vlapic_pending(V1), -1);
@@ -259,6 +261,9 @@ static void xsa462_x2apic(void **state)
 
 static void xsa108_whitelist(void **state)
 {
+    u64 none;
+    assert_int_equal(vlapic_rdmsr(V0, 0x7ff, &none), -ENOENT);
+    assert_int_equal(vlapic_wrmsr(V0, 0x7ff, 0), -ENOENT);
     static const u8 readable[] = { 0x02, 0x03, 0x08, 0x0a, 0x0d, 0x0f, 0x28, 0x30, 0x32, 0x33, 0x34, 0x35, 0x36,
                                    0x37, 0x38, 0x39, 0x3e };
     static const u8 writable[] = { 0x08, 0x0b, 0x0f, 0x28, 0x30, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x3e,
@@ -385,6 +390,49 @@ static void timer_periodic(void **state)
     assert_int_equal(vlapic_pending(V0), -1);
 }
 
+/* A periodic timer that nobody would notice costs the host nothing, and is on time when it is wanted again. */
+static void timer_parked(void **state)
+{
+    const struct timer *t = &V0->lapic->timer;
+
+    wr(V0, 0x3e0, 0xb);
+    wr(V0, 0x320, 0x30040);                             /* masked */
+    wr(V0, 0x380, 100000);                              /* 1 ms */
+    tick(1000001);
+    assert_false(t->active);
+    tick(5300000);
+    assert_in_range(rd(V0, 0x390), 60000, 80000);       /* it counts all the same */
+    assert_int_equal(vlapic_pending(V0), -1);
+    wr(V0, 0x320, 0x20040);
+    assert_true(t->active);
+    tick(600000);
+    assert_int_equal(vlapic_pending(V0), -1);
+    tick(100000);
+    assert_int_equal(vlapic_pending(V0), 0x40);         /* 7 ms after the start */
+    tick(1000000);                                      /* pending, not taken */
+    assert_false(t->active);
+    tick(10500000);
+    assert_int_equal(taken(V0, 0x40), 1);
+    assert_true(t->active);
+    assert_int_equal(vlapic_pending(V0), -1);
+    tick(499999);
+    assert_int_equal(taken(V0, 0x40), 1);               /* 19 ms */
+    tick(999999);
+    assert_int_equal(vlapic_pending(V0), -1);
+    tick(1);
+    assert_int_equal(vlapic_pending(V0), 0x40);
+    wr(V0, 0x320, 0x20050);                             /* another vector: that one is not pending */
+    tick(1000000);
+    assert_int_equal(taken(V0, 0x50), 1);
+    wr(V0, 0x320, 0x30050);
+    wr(V0, 0x380, 0);
+    wr(V0, 0x320, 0x20050);
+    tick(10000000);
+    assert_int_equal(taken(V0, 0x40), 1);               /* still from before */
+    assert_int_equal(vlapic_pending(V0), -1);           /* stopped is stopped */
+    assert_false(t->active);
+}
+
 static void timer_deadline(void **state)
 {
     u64 val;
@@ -412,6 +460,23 @@ static void timer_deadline(void **state)
     assert_int_equal(vlapic_wrmsr(V0, 0x6e0, ~0ull), 0);
     tick(1000000000);
     assert_int_equal(vlapic_pending(V0), -1);
+    now = tsc_read() + dom.tsc_offset;
+    assert_int_equal(vlapic_wrmsr(V0, 0x6e0, now + 1000), 0);
+    assert_int_equal(vlapic_wrmsr(V0, 0x6e0, 0), 0);    /* disarms */
+    tick(1000000);
+    assert_int_equal(vlapic_pending(V0), -1);
+    struct hvm_hw_lapic h;
+    struct hvm_hw_lapic_regs r;
+    now = tsc_read() + dom.tsc_offset;
+    assert_int_equal(vlapic_wrmsr(V0, 0x6e0, now + 1000), 0);
+    vlapic_save(V0, &h, &r);
+    vlapic_reset(V0);
+    assert_int_equal(vlapic_load_hidden(V0, &h), 0);
+    assert_int_equal(vlapic_load_regs(V0, &r), 0);
+    tick(999);
+    assert_int_equal(vlapic_pending(V0), -1);
+    tick(1);
+    assert_int_equal(taken(V0, 0x41), 1);
     assert_int_equal(vlapic_wrmsr(V0, 0x6e0, now + 3000000000u), 0);
     wr(V0, 0x320, 0x41);                                /* leaving the mode disarms */
     tick(4000000000u);
@@ -471,6 +536,12 @@ static void ipi_x2apic(void **state)
 {
     u64 val;
 
+    x2(V0);                                             /* the others in xAPIC mode: 8 bits, or all */
+    wr(V1, 0xd0, 0x02000000);
+    assert_int_equal(vlapic_wrmsr(V0, 0x830, 0x102ull << 32 | 0x860), 0);
+    assert_int_equal(who(0x60), 0);
+    assert_int_equal(vlapic_wrmsr(V0, 0x830, 2ull << 32 | 0x860), 0);
+    assert_int_equal(who(0x60), 2);
     for (unsigned i = 0; i < NR; i++)
         x2(&vcpus[i]);
     assert_int_equal(vlapic_rdmsr(&vcpus[9], 0x802, &val), 0);
@@ -701,8 +772,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(reset_values), T(priorities), T(upcall_survives_disabling), T(level_eoi),
         T(xsa462_self), T(xsa462_variants), T(xsa462_x2apic),
-        T(xsa108_whitelist), T(base_transitions), T(timer_oneshot), T(timer_periodic), T(timer_deadline),
-        T(ipi_modes), T(ipi_x2apic), T(lowest_priority), T(init_sipi), T(save_load), T(random_script), T(two_cpus),
+        T(xsa108_whitelist), T(base_transitions), T(timer_oneshot), T(timer_periodic), T(timer_parked),
+        T(timer_deadline), T(ipi_modes), T(ipi_x2apic), T(lowest_priority), T(init_sipi), T(save_load),
+        T(random_script), T(two_cpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

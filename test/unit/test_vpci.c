@@ -1,231 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* dom0's view of PCI over a fake bus: BAR tracking, sizing, denied places, MSI, MSI-X, hidden devices and
- * capabilities, random configuration writes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "acpi/acpi.h"
-#include "boot/boot.h"
-#include "call/call.h"
-#include "dom/dom0.h"
-#include "fake.h"
-#include "hvm/hvm.h"
-#include "iommu/iommu.h"
-#include "hvm/vlapic.h"
-#include "irq/irq.h"
-#include "pci/pci_priv.h"
-
-struct boot_info boot_info __attribute__((weak));
-
-/* ---- a bus with devices that behave like PCI ---- */
-#define BAR_AT 0x8000000UL              /* device memory inside the fake machine's window: 128 MiB.. */
-struct fake_dev { sbdf_t s; u8 cfg[4096]; u32 bar_mask[7]; };
-static struct fake_dev bus[4];
-
-static struct fake_dev *fdev(sbdf_t s)
-{
-    unsigned i;
-
-    for (i = 0; i < ARRAY_SIZE(bus); i++)
-        if (bus[i].s == s && bus[i].cfg[0])
-            return &bus[i];
-    return NULL;
-}
-
-static u32 get(const struct fake_dev *f, unsigned reg, unsigned size)
-{
-    u32 v = 0;
-
-    memcpy(&v, f->cfg + reg, size);
-    return v;
-}
-static void put(struct fake_dev *f, unsigned reg, unsigned size, u32 v) { memcpy(f->cfg + reg, &v, size); }
-
-static u32 f_read(sbdf_t s, unsigned reg, unsigned size)
-{
-    struct fake_dev *f = fdev(s);
-
-    assert_true(reg % size == 0 && reg + size <= 4096);
-    return f ? get(f, reg, size) : ~0u;
-}
-
-static unsigned writes;
-static void f_write(sbdf_t s, unsigned reg, unsigned size, u32 v)
-{
-    struct fake_dev *f = fdev(s);
-    int i = reg >= 0x10 && reg < 0x28 ? (int)(reg - 0x10) / 4 : reg >= 0x30 && reg < 0x34 ? 6 : -1;
-    u32 old;
-
-    writes++;
-    if (!f || reg < 4 || (reg >= 8 && reg < 0x10))
-        return;
-    if (i >= 0) {
-        old = get(f, reg & ~3u, 4);
-        put(f, reg, size, v);
-        put(f, reg & ~3u, 4, (get(f, reg & ~3u, 4) & f->bar_mask[i]) | (old & (i == 6 ? 0 : 0xf) & ~f->bar_mask[i]));
-        return;
-    }
-    put(f, reg, size, v);
-}
-
-static void add_dev(unsigned n, sbdf_t s)
-{
-    bus[n].s = s;
-    put(&bus[n], 0, 4, 0x12348086);
-    put(&bus[n], 8, 4, 0x01080200);
-    put(&bus[n], 6, 2, 0x10);
-    put(&bus[n], 0x34, 1, 0x40);
-}
-
-static void set_bar(unsigned n, unsigned i, u32 addr, u32 size, u32 flags)
-{
-    bus[n].bar_mask[i] = ~(size - 1);
-    put(&bus[n], i == 6 ? 0x30 : 0x10 + 4 * i, 4, addr | flags);
-}
-
-/* ---- what vpci calls; defined here also to keep the archive's other modules out ---- */
-#define WEAK __attribute__((weak))
-WEAK const struct hvm_ops *hvm;
-WEAK struct domain *dom0;
-WEAK bool call_preempt(void) { return false; }
-WEAK bool iommu_enabled;
-WEAK int iommu_map(struct domain *dom, gfn_t g, mfn_t m, unsigned order, bool write) { return 0; }
-WEAK int iommu_split(struct domain *dom, gfn_t g) { return 0; }
-WEAK void iommu_unmap(struct domain *dom, gfn_t g) {}
-WEAK void iommu_flush(struct domain *dom) {}
-WEAK bool iommu_flush_pending(struct domain *dom) { return false; }
-static struct { u64 addr; u32 data; unsigned n; } delivered;
-void vlapic_msi(struct domain *d, u64 addr, u32 data)
-{
-    delivered.addr = addr;
-    delivered.data = data;
-    delivered.n++;
-}
-static struct { gpa_t start, end; mmio_fn fn; void *arg; } mmio[16];
-int mmio_register(struct domain *d, gpa_t start, gpa_t end, mmio_fn fn, void *arg)
-{
-    unsigned i;
-
-    for (i = 0; i < 16; i++)
-        if (mmio[i].end && start < mmio[i].end && mmio[i].start < end)
-            return -EEXIST;
-    for (i = 0; i < 16 && mmio[i].end; i++)
-        ;
-    if (i == 16)
-        return -ENOMEM;
-    mmio[i].start = start; mmio[i].end = end; mmio[i].fn = fn; mmio[i].arg = arg;
-    return 0;
-}
-void mmio_unregister(struct domain *d, gpa_t start)
-{
-    unsigned i;
-
-    for (i = 0; i < 16; i++)
-        if (mmio[i].start == start && mmio[i].end)
-            mmio[i].end = 0;
-}
-static pio_fn ports;
-static void *ports_arg;
-int pio_register(struct domain *d, u16 first, u16 last, pio_fn fn, void *arg)
-{
-    assert_true(first == 0xcf8 && last == 0xcff);
-    ports = fn;
-    ports_arg = arg;
-    return 0;
-}
-void pio_passthrough(struct domain *d, u16 first, u16 last, bool allow) {}
-/* ---- helpers as a guest ---- */
-static struct domain *d;
-static struct vcpu *v;
-
-static u32 cf(sbdf_t s, unsigned reg, unsigned size, bool write, u32 val)
-{
-    u32 a = 1u << 31 | s << 8 | (reg & 0xfc);
-
-    ports(v, 0xcf8, 4, true, &a, ports_arg);
-    ports(v, (u16)(0xcfc + (reg & 3)), size, write, &val, ports_arg);
-    return size == 4 ? val : val & ((1u << (8 * size)) - 1);
-}
-#define rd(s, r, n) cf(s, r, n, false, 0)
-#define wr(s, r, n, val) cf(s, r, n, true, val)
-
-static u64 mem(gpa_t a, unsigned size, bool write, u64 val)
-{
-    unsigned i;
-
-    for (i = 0; i < 16; i++) {
-        if (a >= mmio[i].start && a + size <= mmio[i].end) {
-            mmio[i].fn(v, a, size, write, &val, mmio[i].arg);
-            return val;
-        }
-    }
-    fail_msg("no handler at %lx", (unsigned long)a);
-    return 0;
-}
-
-static bool mapped(paddr_t a)
-{
-    enum p2m_type t;
-    mfn_t m = p2m_lookup(d, GFN(a >> PAGE_SHIFT), &t, NULL);
-
-    if (t == P2M_NONE)
-        return false;
-    assert_true(t == P2M_MMIO && m.n == a >> PAGE_SHIFT);
-    return true;
-}
-
-#define NVME 0x08u                      /* 00:01.0 */
-#define AHCI 0xfau                      /* 00:1f.2 */
-#define TINY 0x10u                      /* 00:02.0 */
-#define GONE 0x18u
-
-static int setup(void **st)
-{
-    static const struct ram_range ram[] = { { 0x1000, 0xa0000 }, { MiB(1), MiB(64) } };
-
-    fake_machine_init_ranges(192, 2, ram, 2, NULL, 0);
-    list_init(&pci_devs);
-    memset(bus, 0, sizeof(bus));
-    memset(mmio, 0, sizeof(mmio));
-    memset(&boot_info, 0, sizeof(boot_info));
-    boot_info.nr_mmap = 1;
-    boot_info.mmap[0] = (struct boot_range){ MiB(1), MiB(64), 1 };
-    pci_backend = (struct pci_backend){ f_read, f_write };
-    delivered.n = 0;
-    /* NVMe: 64-bit BAR 0 of 16 KiB, MSI-X with 4 entries at 0x2000, PBA at 0x3000. */
-    add_dev(0, NVME);
-    set_bar(0, 0, BAR_AT, 0x4000, 4);
-    bus[0].bar_mask[1] = ~0u;
-    put(&bus[0], 0x40, 4, 0x0003 << 16 | CAP_MSIX);
-    put(&bus[0], 0x44, 4, 0x2000);
-    put(&bus[0], 0x48, 4, 0x3000);
-    put(&bus[0], 0x100, 4, 0x14010001);
-    put(&bus[0], 0x140, 4, 0x00010000 | EXT_SRIOV);
-    put(&bus[0], 4, 2, CMD_MEM);
-    /* AHCI: BAR 5 of 4 KiB, I/O BAR 4, MSI 64 bit that offers 4 vectors. */
-    add_dev(1, AHCI);
-    set_bar(1, 5, BAR_AT + 0x10000, 0x1000, 0);
-    set_bar(1, 4, 0xc000, 32, 1);
-    put(&bus[1], 0x40, 4, (MSI_64 | 2 << 1) << 16 | CAP_MSI);
-    put(&bus[1], 4, 2, CMD_MEM | CMD_IO);
-    /* Two functions with 256-byte BARs in one page, decoding off. */
-    add_dev(2, TINY);
-    set_bar(2, 0, BAR_AT + 0x20100, 0x100, 0);
-    put(&bus[2], 6, 2, 0);
-    add_dev(3, TINY + 1);
-    set_bar(3, 0, BAR_AT + 0x20200, 0x100, 0);
-    put(&bus[3], 6, 2, 0);
-    pci_get(NVME);
-    pci_get(AHCI);
-    pci_get(TINY);
-    d = fake_domain(0, 16);
-    dom0 = d;
-    v = d->vcpu[0];
-    assert_int_equal(vpci_init(d), 0);
-    return 0;
-}
+/* dom0's view of PCI over a fake bus: BAR tracking, sizing, denied places, hidden devices and capabilities, ways in,
+ * random configuration writes. MSI and MSI-X: test_vpci_msi.c. */
+#include "vpci_env.h"
 
 static void bars(void **st)
 {
@@ -293,82 +69,195 @@ static void shared_page(void **st)
     assert_false(mapped(BAR_AT + 0x20000));
 }
 
-static void msi(void **st)
+static void odd_bars(void **st)
 {
-    assert_int_equal(rd(AHCI, 0x40, 4) >> 16, MSI_64);      /* one vector offered */
-    wr(AHCI, 0x44, 4, 0xfee00000);
-    wr(AHCI, 0x48, 4, 0);
-    wr(AHCI, 0x4c, 2, 0x41);
-    assert_int_equal(get(&bus[1], 0x44, 4), 0);             /* nothing before it is enabled */
-    wr(AHCI, 0x42, 2, MSI_64 | MSI_ENABLE | 0x20);
-    assert_int_equal(get(&bus[1], 0x42, 2), MSI_64 | MSI_ENABLE);
-    assert_int_equal(get(&bus[1], 0x44, 4), 0xfee00000);
-    assert_int_equal(get(&bus[1], 0x4c, 2), VEC_DYNAMIC_FIRST);
-    assert_int_equal(rd(AHCI, 0x4c, 2), 0x41);              /* dom0 sees its own */
-    fake_interrupt(VEC_DYNAMIC_FIRST);
-    assert_true(delivered.n == 1 && delivered.addr == 0xfee00000 && delivered.data == 0x41);
-    wr(AHCI, 0x4c, 2, 0x52);                                /* retarget while on */
-    put(&bus[1], 0x4c, 2, 0);                               /* function reset, then Linux restores */
-    wr(AHCI, 0x4c, 2, 0x52);
-    assert_int_equal(get(&bus[1], 0x4c, 2), VEC_DYNAMIC_FIRST);
-    fake_interrupt(VEC_DYNAMIC_FIRST);
-    assert_true(delivered.n == 2 && delivered.data == 0x52);
-    wr(AHCI, 0x42, 2, MSI_64);
-    fake_interrupt(VEC_DYNAMIC_FIRST);
-    assert_int_equal(delivered.n, 2);
-    assert_int_equal(get(&bus[1], 0x42, 2) & MSI_ENABLE, 0);
+    struct pci_dev *dev;
+
+    fresh();
+    set_bar(3, 0, 0xd000, 32, 1);                           /* ports */
+    set_bar(3, 1, BAR_AT + 0x100000, 0x1000, 0);
+    bus[3].bar_mask[2] = 0xffff0ff0;                        /* not a power of two */
+    set_bar(3, 5, BAR_AT + 0x200000, 0x1000, 4);            /* 64 bits, without a register for the other half */
+    set_bar(3, 6, BAR_AT + 0x300000, 0x8000, 1);
+    bus[3].bar_mask[6] |= 1;                                /* its enable bit */
+    put(&bus[3], 4, 2, CMD_MEM);
+    dev = found();
+    assert_true(!dev->bar[0].size && dev->bar[1].size == 0x1000 && !dev->bar[2].size && !dev->bar[3].size);
+    assert_true(dev->bar[5].size == 0x1000 && !dev->bar[5].is64);
+    assert_true(dev->bar[6].rom && dev->bar[6].rom_on && dev->bar[6].size == 0x8000);
+    assert_true(mapped(BAR_AT + 0x100000) && mapped(BAR_AT + 0x300000) && mapped(BAR_AT + 0x307000));
+    /* The ROM: sized by dom0, switched off and on, moved. */
+    wr(NEW, 0x30, 4, 0xfffff800);
+    assert_int_equal(rd(NEW, 0x30, 4), 0xffff8001);
+    wr(NEW, 0x30, 4, BAR_AT + 0x300000);
+    assert_false(mapped(BAR_AT + 0x300000));
+    wr(NEW, 0x30, 4, (BAR_AT + 0x400000) | 1);
+    assert_true(mapped(BAR_AT + 0x400000) && !mapped(BAR_AT + 0x300000));
+    wr(NEW, 0x30, 4, (BAR_AT + 0x400000) | 1);              /* the same again */
+    assert_true(mapped(BAR_AT + 0x400000));
+    wr(NEW, 0x24, 4, 0);                                    /* address 0 decodes nothing */
+    assert_false(mapped(BAR_AT + 0x200000));
+    /* A bridge has two BARs and its ROM elsewhere; other headers have none. */
+    fresh();
+    put(&bus[3], 0x0e, 1, 0x81);
+    assert_int_equal(pci_device_remove(NEW), 0);
+    set_bar(3, 0, BAR_AT + 0x500000, 0x1000, 0);
+    set_bar(3, 2, BAR_AT + 0x600000, 0x1000, 0);
+    put(&bus[3], 4, 2, CMD_MEM);
+    dev = found();
+    assert_true(dev->bar[0].size == 0x1000 && !dev->bar[2].size && dev->bar[6].reg == 0x38);
+    assert_int_equal(pci_device_remove(NEW), 0);
+    put(&bus[3], 0x0e, 1, 2);
+    dev = found();
+    for (unsigned i = 0; i < PCI_BARS; i++)
+        assert_int_equal(dev->bar[i].size, 0);
+    /* A host bridge is not switched off for the probe: RAM is behind it. */
+    assert_int_equal(pci_device_remove(NEW), 0);
+    put(&bus[3], 0x0e, 1, 0);
+    put(&bus[3], 8, 4, 0x06000000);
+    unsigned before = writes;
+    found();
+    assert_int_equal(writes, before + 2 * 7);               /* each register twice, the command never */
 }
 
-static volatile u32 *hw_table(void) { return (volatile u32 *)(frame_window + BAR_AT + 0x2000); }
-
-static void msix(void **st)
+static void decoding_where_it_may_not(void **st)
 {
-    const gpa_t t = BAR_AT + 0x2000;
-    unsigned i;
+    fresh();
+    set_bar(3, 0, BAR_AT + 0x700000, 0x1000, 0);
+    put(&bus[3], 4, 2, CMD_MEM | CMD_IO);
+    mmio_deny(BAR_AT + 0x700000, BAR_AT + 0x701000);
+    found();
+    assert_int_equal(get(&bus[3], 4, 2), CMD_IO);           /* as the firmware left it: switched off */
+    assert_false(mapped(BAR_AT + 0x700000));
+    assert_int_equal(pci_device_add(NEW), 0);               /* it is known */
+    /* A 64-bit BAR whose end wraps. */
+    assert_int_equal(pci_device_remove(NEW), 0);
+    fresh();
+    set_bar(3, 0, 0x10000, 0x10000, 4);
+    bus[3].bar_mask[1] = ~0u;
+    found();
+    wr(NEW, 0x10, 4, 0xffff0004);
+    wr(NEW, 0x14, 4, 0xfffffffe);
+    wr(NEW, 0x14, 4, 0xfffffff0);
+    wr(NEW, 4, 2, CMD_MEM);
+}
 
-    memset((void *)hw_table(), 0, 64);
-    for (i = 0; i < 4; i++)
-        assert_int_equal(mem(t + 16 * i + 12, 4, false, 0), 1);
-    wr(NVME, 0x42, 2, 3 | MSIX_ENABLE | MSIX_MASKALL);
-    mem(t + 16, 4, true, 0xfee01000);
-    mem(t + 20, 4, true, 0);
-    mem(t + 24, 4, true, 0x61);
-    assert_int_equal(hw_table()[6], 0);
-    mem(t + 28, 4, true, 0);                                /* unmask entry 1 */
-    assert_int_equal(hw_table()[6], VEC_DYNAMIC_FIRST);
-    assert_int_equal(hw_table()[4], 0xfee00000);
-    assert_int_equal(hw_table()[7], 0);
-    wr(NVME, 0x42, 2, 3 | MSIX_ENABLE);
-    fake_interrupt(VEC_DYNAMIC_FIRST);
-    assert_true(delivered.n == 1 && delivered.addr == 0xfee01000 && delivered.data == 0x61);
-    assert_int_equal(mem(t + 16, 8, false, 0), 0xfee01000);
-    assert_int_equal(mem(t + 24, 8, false, 0), 0x61);
-    mem(t + 28, 4, true, 1);                                /* masked in the device too */
-    assert_int_equal(hw_table()[7], 1);
-    mem(t, 1, true, 0xff);                                  /* not a size the table takes */
-    assert_int_equal(mem(t, 4, false, 0), 0);
-    /* Pending bits read through and cannot be written; what lies beside them is the device's. */
-    frame_window[BAR_AT + 0x3000] = 5;
-    mem(BAR_AT + 0x3000, 4, true, 0xff);
-    assert_int_equal(mem(BAR_AT + 0x3000, 4, false, 0), 5);
-    mem(BAR_AT + 0x3800, 4, true, 0x1234);
-    assert_int_equal(*(u32 *)(frame_window + BAR_AT + 0x3800), 0x1234);
-    /* Decoding off and on (the table forgets), vectors stay and are written again. */
-    mem(t + 28, 4, true, 0);
-    wr(NVME, 4, 2, 0);
-    memset((void *)hw_table(), 0xee, 64);
-    wr(NVME, 4, 2, CMD_MEM);
-    assert_int_equal(hw_table()[6], VEC_DYNAMIC_FIRST);
-    wr(NVME, 0x42, 2, 3);
-    fake_interrupt(VEC_DYNAMIC_FIRST);
-    assert_int_equal(delivered.n, 1);
-    assert_int_equal(hw_table()[7], 1);
-    wr(NVME, 0x42, 2, 3 | MSIX_ENABLE);                     /* unmasked entries come back */
-    assert_int_equal(hw_table()[7], 0);
-    assert_int_equal(pci_device_remove(NVME), 0);
+static void capability_lists(void **st)
+{
+    struct pci_dev *dev;
+
+    fresh();
+    put(&bus[3], 6, 2, 0x10);
+    put(&bus[3], 0x34, 1, 0x43);                            /* the low bits do not count */
+    put(&bus[3], 0x40, 4, 0x5000 | CAP_MSI);
+    put(&bus[3], 0x50, 4, (MSI_64 << 16) | 0x6000 | CAP_MSI);   /* a second one: ignored */
+    put(&bus[3], 0x60, 4, 0x4000 | 0x99);                   /* and round */
+    dev = found();
+    assert_true(dev->msi.cap == 0x40 && !dev->msi.is64);
+    assert_int_equal(pci_device_remove(NEW), 0);
+    put(&bus[3], 0x34, 1, 0x3c);                            /* not behind the header */
+    dev = found();
+    assert_int_equal(dev->msi.cap, 0);
+    /* Extended: resizable BARs hidden with their length, no more than there is room for, no endless list. */
+    assert_int_equal(pci_device_remove(NEW), 0);
+    put(&bus[3], 0x100, 4, 0x12000000 | EXT_REBAR);
+    put(&bus[3], 0x108, 4, 2 << 5);
+    put(&bus[3], 0x120, 4, 0x14000000 | EXT_VF_REBAR);
+    put(&bus[3], 0x128, 4, 1 << 5);
+    put(&bus[3], 0x140, 4, 0x10000000 | 0x1234);
+    dev = found();
+    assert_true(dev->null_cap[0].at == 0x100 && dev->null_cap[0].len == 20);
+    assert_true(dev->null_cap[1].at == 0x120 && dev->null_cap[1].len == 12);
+    assert_true(dev->null_cap[3].len == 12);                /* found again and again, four times */
+    assert_int_equal(vpci_read(d->vpci, NEW, 0x110, 4), 0);
+    assert_int_equal(vpci_read(d->vpci, NEW, 0x100, 4), 0x12000000);
+    assert_int_equal(vpci_read(d->vpci, NEW, 0x140, 4), 0x10001234);
+    vpci_write(d->vpci, NEW, 0x110, 4, ~0u);
+    assert_int_equal(get(&bus[3], 0x110, 4), 0);
+    vpci_write(d->vpci, NEW, 0x148, 4, 0x42);
+    assert_int_equal(get(&bus[3], 0x148, 4), 0x42);
+    assert_int_equal(pci_device_remove(NEW), 0);
+    put(&bus[3], 0x100, 4, ~0u);
+    dev = found();
+    assert_int_equal(dev->null_cap[0].len, 0);
+}
+
+/* ---- ways in ---- */
+static struct { u16 port; unsigned size, n; bool write; u32 val; } host;
+static void host_ports(u16 port, unsigned size, bool write, u32 *val)
+{
+    host.port = port;
+    host.size = size;
+    host.write = write;
+    host.n++;
+    if (write)
+        host.val = *val;
+    else
+        *val = 0x5a5a5a5a;
+}
+
+static u32 port_io(u16 port, unsigned size, bool write, u32 val)
+{
+    ports(v, port, size, write, &val, ports_arg);
+    return val;
+}
+
+static void chipset_ports(void **st)
+{
+    memset(&host, 0, sizeof(host));
+    fake_port_hook = host_ports;
+    assert_int_equal(port_io(0xcf9, 1, false, 0), 0x5a);
+    assert_true(host.port == 0xcf9 && host.size == 1 && !host.write);
+    port_io(0xcf9, 1, true, 0x0e);
+    assert_true(host.write && host.val == 0x0e);
+    port_io(0xcfa, 2, true, 0x1234);
+    assert_true(host.size == 2 && host.val == 0x1234);
+    assert_int_equal(port_io(0xcf8, 2, false, 0), 0x5a5a);
+    assert_int_equal(port_io(0xcf9, 2, false, 0), 0x5a5a);
+    unsigned n = host.n;
+    assert_int_equal(port_io(0xcfa, 4, false, 0), ~0u);     /* would reach the data register by the back door */
+    port_io(0xcfb, 2, true, 0);
+    assert_int_equal(host.n, n);
+    fake_port_hook = NULL;
+    /* Data accesses that are not aligned, or reach beyond it. */
+    port_io(0xcf8, 4, true, 1u << 31 | NVME << 8);
+    assert_int_equal(port_io(0xcfd, 2, false, 0), ~0u);
+    assert_int_equal(port_io(0xcfe, 4, false, 0), ~0u);
+    assert_int_equal(port_io(0xcff, 2, false, 0), ~0u);
+    assert_int_equal(port_io(0xcfe, 2, false, 0), 0x1234);
+    /* Extended registers by bits 24-27. */
+    port_io(0xcf8, 4, true, 1u << 31 | 1u << 24 | NVME << 8);
+    assert_int_equal(port_io(0xcfc, 4, false, 0), 0x14010001);
+}
+
+static void ecam_window(void **st)
+{
+    nr_acpi_ecam = 1;
+    acpi_ecam[0] = (struct acpi_ecam){ .base = 0xc0000000, .bus_start = 0, .bus_end = 1 };
+    kfree(d->vpci);
+    memset(mmio, 0, sizeof(mmio));
+    list_init(&pci_devs);
+    pci_get(NVME);
+    assert_int_equal(vpci_init(d), 0);
+    const gpa_t f = 0xc0000000 + (NVME << 12);
+    assert_int_equal(mem(f, 4, false, 0), 0x12348086);
+    assert_int_equal(mem(f + 2, 2, false, 0), 0x1234);
+    assert_int_equal(mem(f + 1, 1, false, 0), 0x80);
+    assert_int_equal(mem(f, 8, false, 0), (u64)get(&bus[0], 4, 4) << 32 | 0x12348086);
+    assert_int_equal(mem(f + 0x100, 4, false, 0), 0x14010001);
+    assert_int_equal(mem(f + 0x140, 4, false, 0), 0);
+    assert_int_equal(mem(f + 1, 2, false, 0), ~0ULL);
+    assert_int_equal(mem(f, 16, false, 0), ~0ULL);
+    assert_int_equal(mem(f, 3, false, 0), ~0ULL);
+    unsigned before = writes;
+    mem(f + 2, 4, true, 0);
+    assert_int_equal(writes, before);
+    mem(f + 0x60, 8, true, 0x1122334455667788);
+    assert_true(get(&bus[0], 0x60, 4) == 0x55667788 && get(&bus[0], 0x64, 4) == 0x11223344);
+    mem(f + 4, 2, true, 0);
     assert_false(mapped(BAR_AT));
-    assert_int_equal(pci_device_add(NVME), 0);
-    assert_true(mapped(BAR_AT));
+    assert_int_equal(mem(0xc0000000 + (0x18u << 12), 4, false, 0), ~0ULL >> 32);
+    nr_acpi_ecam = 0;
 }
 
 static void hidden(void **st)
@@ -435,13 +324,33 @@ static void fuzz(void **st)
     }
 }
 
+/* A range that does not fit into the list stops the machine, never goes to dom0; one that is there takes no room. */
+static void denied_list(void **st)
+{
+    const paddr_t at = 1ULL << 44;
+    static unsigned n;              /* lives through the longjmp */
+
+    for (unsigned i = 0; i < 1000; i++)             /* an IOMMU in three kinds of entry */
+        mmio_deny(at, at + KiB(512));
+    mmio_deny(at + GiB(1), at + GiB(1));
+    assert_true(mmio_denied(at, at + 1) && !mmio_denied(at + GiB(1), at + GiB(1) + 1));
+    for (unsigned i = 1; i <= MAX_IOAPICS + MAX_ECAMS + 8; i++)
+        mmio_deny(at + MiB(i), at + MiB(i) + 1);
+    assert_true(mmio_denied(at + MiB(8), at + MiB(8) + 1));
+    assert_true(fake_expect_panic(for (n = 100;; n++) mmio_deny(at + MiB(n), at + MiB(n) + 1)));
+    for (unsigned i = 100; i < n; i++)
+        assert_true(mmio_denied(at + MiB(i), at + MiB(i) + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(bars, setup), cmocka_unit_test_setup(denied_places, setup),
-        cmocka_unit_test_setup(shared_page, setup), cmocka_unit_test_setup(msi, setup),
-        cmocka_unit_test_setup(msix, setup), cmocka_unit_test_setup(hidden, setup),
-        cmocka_unit_test_setup(port_rules, setup), cmocka_unit_test_setup(fuzz, setup),
+        cmocka_unit_test_setup(shared_page, setup), cmocka_unit_test_setup(odd_bars, setup),
+        cmocka_unit_test_setup(decoding_where_it_may_not, setup), cmocka_unit_test_setup(capability_lists, setup),
+        cmocka_unit_test_setup(chipset_ports, setup), cmocka_unit_test_setup(ecam_window, setup),
+        cmocka_unit_test_setup(hidden, setup), cmocka_unit_test_setup(port_rules, setup),
+        cmocka_unit_test_setup(fuzz, setup), cmocka_unit_test_setup(denied_list, setup),     /* last: it fills the list */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -104,10 +104,36 @@ void svm_want_intr_window(struct vcpu *v, bool on)
     svm_dirty(s, CL_INTERCEPTS | CL_TPR);
 }
 
+/* What an IRET can raise instead of being done: #TS, #NP, #SS, #GP, #PF. */
+#define STEP_FAULTS (1u << X86_TS | 1u << X86_NP | 1u << X86_SS | 1u << X86_GP | 1u << X86_PF)
+
 static void start_step(struct vcpu *v, struct svm_vcpu *s, u8 why)
 {
     s->step = why;
     v->regs.rflags |= RFLAGS_TF;
+    s->vmcb->exceptions |= STEP_FAULTS;
+    svm_dirty(s, CL_INTERCEPTS);
+}
+
+void svm_no_step(struct svm_vcpu *s)
+{
+    s->step = STEP_NONE;
+    s->vmcb->exceptions &= ~STEP_FAULTS;
+    svm_dirty(s, CL_INTERCEPTS);
+}
+
+/* The instruction that we step over faults. Its handler's frame must not get our TF, which would trap the guest after
+ * the return; and NMIs stay blocked until an IRET is done (APM 8.2.3). */
+void svm_exit_step_fault(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b)
+{
+    u8 vector = (u8)(b->exitcode - EXIT_EXCEPTION);
+    if (s->step) {
+        v->regs.rflags &= ~RFLAGS_TF;
+        if (s->step == STEP_IRET) b->intercept1 |= I1_IRET;
+        svm_no_step(s);
+    }
+    if (vector == X86_PF) hvm_inject_page_fault(v, b->exitinfo2, (u32)b->exitinfo1);
+    else hvm_inject_exception(v, vector, (u32)b->exitinfo1);
 }
 
 /* Blocked by an unfinished NMI: the IRET intercept is armed. Only by a shadow: step over one instruction. */
@@ -127,12 +153,13 @@ void svm_exit_iret(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b)
     start_step(v, s, STEP_IRET);
 }
 
+/* DR6 names the step (bit 14), or, on Bochs 2.7, which exits before it sets DR6, nothing at all. */
 void svm_exit_db(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b)
 {
-    if (s->step && (b->dr6 & 1u << 14)) {
+    if (s->step && ((b->dr6 & 1u << 14) || !(b->dr6 & 0xe00f))) {
         if (s->step == STEP_IRET) s->nmi_blocked = false;
         else v->regs.rflags &= ~RFLAGS_TF;
-        s->step = STEP_NONE;
+        svm_no_step(s);
         b->dr6 &= ~(1ULL << 14);
         svm_dirty(s, CL_DRX);
         if (!(b->dr6 & 15)) return;         /* our own step, and no breakpoint beside it */
@@ -142,12 +169,13 @@ void svm_exit_db(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b)
 
 void svm_event_enter(struct vcpu *v, struct svm_vcpu *s)
 {
-    if (unlikely(s->deferred) && !s->event) {
-        if (EVENT_TYPE(s->deferred) == SVM_NMI || svm_intr_open(v)) {
+    if (unlikely(s->deferred)) {
+        bool nmi = EVENT_TYPE(s->deferred) == SVM_NMI;
+        if (!s->event && (nmi || svm_intr_open(v))) {
             s->event = s->deferred;
             s->deferred = 0;
-        } else {
-            svm_want_intr_window(v, true);
+        } else if (!nmi) {
+            svm_want_intr_window(v, true);      /* also behind the exception: nothing else need make it exit */
         }
     }
     s->vmcb->eventinj = s->event;

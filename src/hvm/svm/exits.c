@@ -110,6 +110,7 @@ HANDLER(x_pause)
     vcpu_yield();
 }
 
+HANDLER(x_undefined) { hvm_exit_ud(v); }
 HANDLER(x_ud) { hvm_inject_exception(v, X86_UD, NO_ERROR_CODE); }
 HANDLER(x_gp) { hvm_inject_exception(v, X86_GP, 0); }
 HANDLER(x_ac) { hvm_inject_exception(v, X86_AC, (u32)b->exitinfo1); }
@@ -118,7 +119,7 @@ HANDLER(x_shutdown) { hvm_triple_fault(v); }
 HANDLER(x_npf) { hvm_npf(v, b->exitinfo2, b->exitinfo1); }
 
 /* An intercepted machine check is not delivered to the host by itself. */
-HANDLER(x_mc) { __asm__ volatile("int $18" ::: "memory"); }
+HANDLER(x_mc) { raise_machine_check(); }
 
 struct svm_exit_row { const char *name; void (*fn)(struct vcpu *, struct svm_vcpu *, struct vmcb *); };
 #define ROW(n, f) { n, f }
@@ -129,6 +130,8 @@ static const struct svm_exit_row rows[EXIT_NR] = {
     [EXIT_DR_READ ... EXIT_DR_READ + 15] = ROW("DR read", svm_exit_dr),
     [EXIT_DR_WRITE ... EXIT_DR_WRITE + 15] = ROW("DR write", svm_exit_dr),
     [EXIT_EXCEPTION + X86_DB] = ROW("#DB", svm_exit_db),
+    [EXIT_EXCEPTION + X86_TS ... EXIT_EXCEPTION + X86_PF] = ROW("fault of a step", svm_exit_step_fault),
+    [EXIT_EXCEPTION + X86_UD] = ROW("#UD", x_undefined),
     [EXIT_EXCEPTION + X86_AC] = ROW("#AC", x_ac),
     [EXIT_EXCEPTION + X86_MC] = ROW("#MC", x_mc),
     [EXIT_INTR] = ROW("INTR", x_nothing),

@@ -77,7 +77,7 @@ int svm_wrmsr(struct vcpu *v, u32 msr, u64 val)
         }
         return 0;
     case MSR_SPEC_CTRL:
-        if (!v->hvm->limits.spec_ctrl || (val & ~7ULL)) return -EINVAL;
+        if (!v->hvm->limits.spec_ctrl || (val & ~(u64)v->hvm->limits.spec_ctrl)) return -EINVAL;
         s->spec_ctrl = s->vmcb->spec_ctrl = val;     /* the VMCB's counts with virtual SPEC_CTRL only */
         return 0;
     }

@@ -98,7 +98,7 @@ static bool state_valid(struct vcpu *v, const struct vcpu_state *st, u64 efer)
     if (!hvm_cr0_valid(st->cr0) || (st->cr4 & ~l->cr4) || (efer & ~(l->efer | EFER_LMA))) return false;
     if (pg && (efer & EFER_LME) && (!(st->cr4 & CR4_PAE) || (st->seg[SEG_CS].attr & 0x600) == 0x600)) return false;
     if ((st->cr4 & CR4_PCIDE) && !lma) return false;
-    if (lma && st->cr3 >> l->phys_bits & ~(1ULL << (63 - l->phys_bits))) return false;
+    if (st->cr3 >> l->phys_bits) return false;
     if (st->dr6 >> 32 || st->dr7 >> 32 || !hvm_pat_valid(st->pat)) return false;
     if (!hvm_xcr0_valid(v, st->xcr0 ?: 1)) return false;
     if (!is_canonical(st->lstar) || !is_canonical(st->cstar) || !is_canonical(st->kernel_gs_base)) return false;
@@ -126,12 +126,13 @@ static void reload(struct svm_vcpu *s)
     }
 }
 
+/* Software interrupts and exceptions are repeated, as after an exit: RIP is on the instruction. Injected, they would
+ * return to what next_rip happens to hold (APM 2, 15.20). */
 static void set_event(struct svm_vcpu *s, const struct vcpu_state *st)
 {
     u32 e = st->pending_event;
     s->event = s->deferred = 0;
-    if (!(e & EVENT_VALID)) return;
-    if (EVENT_TYPE(e) == EV_SWEXC) e = (e & ~0x700u) | SVM_EXCEPTION << 8;
+    if (!(e & EVENT_VALID) || EVENT_TYPE(e) == EV_SWINT || EVENT_TYPE(e) == EV_SWEXC) return;
     s->event = e | (u64)st->pending_error << 32;
 }
 
@@ -170,9 +171,9 @@ int svm_set_state(struct vcpu *v, const struct vcpu_state *st)
     b->dr7 = st->dr7;
     memcpy(s->dr, st->dr, sizeof(s->dr));
     s->tsc_aux = (u32)st->tsc_aux;
-    s->spec_ctrl = b->spec_ctrl = v->hvm->limits.spec_ctrl ? st->spec_ctrl & 7 : 0;
+    s->spec_ctrl = b->spec_ctrl = st->spec_ctrl & v->hvm->limits.spec_ctrl;
     s->nmi_blocked = st->nmi_blocked;
-    s->step = STEP_NONE;
+    svm_no_step(s);
     if (s->nmi_blocked) b->intercept1 |= I1_IRET;
     else b->intercept1 &= ~(u32)I1_IRET;
     set_event(s, st);

@@ -6,16 +6,23 @@
 #include "cpu/lapic.h"
 #include "cpu/spec.h"
 #include "cpu/x86.h"
+#include "irq/irq.h"
 
 u32 svm_features;
 static u32 nr_asids;
 
 /*
- * QEMU's VMRUN with V_IRQ set (7.2: helper_vmrun) modifies the word of pending interrupts without its lock and
- * now and then wipes out a physical interrupt that arrives at that moment: it stays in the local APIC's IRR for
- * ever. No such harm on hardware; there this stays off.
+ * Two flaws of QEMU's VMRUN (7.2: helper_vmrun) that end stock guests sooner or later. No such harm on hardware, where
+ * this stays off.
+ *  - With V_IRQ set it modifies the word of pending interrupts without its lock and now and then wipes out a physical
+ *    interrupt that arrives at that moment: it stays in the local APIC's IRR for ever. So the APIC looks again after
+ *    such an entry.
+ *  - An interrupt injected by EVENTINJ also stays noted as an exception to be raised. Whatever makes the emulation
+ *    leave its loop before the next exit or exception (another thread, a time slice, -icount) raises it: the guest
+ *    gets the interrupt twice, the second time anywhere, with IF clear too. Behind SYSCALL, before SWAPGS, this costs
+ *    Linux its GS base. An exit right after the delivery clears the note, and an interrupt to ourselves brings it.
  */
-static bool virq_loses_irq;
+static bool emulated_by_qemu;
 
 static bool is_qemu_tcg(void)
 {
@@ -77,8 +84,8 @@ static int svm_cpu_up(void)
         nr_asids = asids;
         if (!svm_msrpm_init()) return -ENOMEM;
         log_features();
-        virq_loses_irq = is_qemu_tcg();
-        if (virq_loses_irq) printk(LOG_INFO, "SVM: emulated by QEMU: pending interrupts are looked at again after window exits\n");
+        emulated_by_qemu = is_qemu_tcg();
+        if (emulated_by_qemu) printk(LOG_INFO, "SVM: emulated by QEMU: flaws of its VMRUN are worked around\n");
     } else if (svm_features & ~features) {
         printk(LOG_ERR, "CPU %u: SVM features %#x, boot CPU has %#x\n", c->id, features, svm_features);
         return -ENODEV;
@@ -97,6 +104,7 @@ static int svm_cpu_up(void)
     c->hw = sc;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(sc->host_save));
+    if (svm_has(SVMF_TSC_RATIO)) wrmsr(MSR_TSC_RATIO, 1ULL << 32);      /* guests' TSC runs at ours (APM 15.30.5) */
     return 0;
 }
 
@@ -105,7 +113,7 @@ static void svm_load(struct vcpu *v)
     struct svm_vcpu *s = svm_vcpu(v);
     struct svm_cpu *sc = this_cpu()->hw;
     if (unlikely(!sc->host_vmcb_valid)) {   /* not in cpu_up: TR may be loaded later than that */
-        __asm__ volatile("vmsave %0" :: "a"(sc->host_vmcb_pa) : "memory");
+        vmsave(sc->host_vmcb_pa);
         sc->host_vmcb_valid = true;
         if (rdmsr_safe(MSR_SPEC_CTRL, &sc->spec_ctrl)) sc->spec_ctrl = 0;
     }
@@ -163,6 +171,8 @@ static void svm_enter(struct vcpu *v)
     }
     if (unlikely(s->asid_gen != sc->asid_gen)) svm_asid_enter(v, s, sc);
     svm_event_enter(v, s);
+    if (unlikely(s->event) && emulated_by_qemu && EVENT_TYPE(s->event) == SVM_EXTINT)
+        lapic_send(c->apic_id, ICR_FIXED | VEC_KICK);
     b->rax = v->regs.rax;
     b->rsp = v->regs.rsp;
     b->rip = v->regs.rip;
@@ -175,7 +185,7 @@ static void svm_enter(struct vcpu *v)
     if (swap_spec) wrmsr(MSR_SPEC_CTRL, sc->spec_ctrl);
 
     store_release(&c->in_guest, 0);
-    if (unlikely(s->window) && virq_loses_irq) lapic_recheck();
+    if (unlikely(s->window) && emulated_by_qemu) lapic_recheck();
     v->regs.rax = b->rax;
     v->regs.rsp = b->rsp;
     v->regs.rip = b->rip;

@@ -75,7 +75,9 @@ void svm_want_nmi_window(struct vcpu *v);
 /* Before entry: choose between queued and deferred event. After exit: keep what the exit interrupted. */
 void svm_event_enter(struct vcpu *v, struct svm_vcpu *s);
 void svm_event_exit(struct vcpu *v, struct svm_vcpu *s, u64 exitintinfo);
+void svm_no_step(struct svm_vcpu *s);           /* the step over an instruction is over */
 void svm_exit_iret(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b);
+void svm_exit_step_fault(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b);
 void svm_exit_db(struct vcpu *v, struct svm_vcpu *s, struct vmcb *b);
 
 /* ---- asid.c ---- */

@@ -47,6 +47,7 @@ static void set_intercepts(const struct domain *d, struct vmcb *b)
     b->cr_read = 0;
     b->cr_write = 1 << 4 | 1 << 8;
     b->exceptions = 1u << X86_DB | 1u << X86_AC | 1u << X86_MC;
+    if (opt_hvm_fep && !d->is_hwdom) b->exceptions |= 1u << X86_UD;
     b->intercept1 = I1_INTR | I1_NMI | I1_INIT | I1_CR0_SEL | I1_RDPMC | I1_CPUID | I1_INVD | I1_HLT | I1_INVLPGA |
                     I1_IOIO | I1_MSR | I1_FERR | I1_SHUTDOWN;
     b->intercept2 = I2_VMRUN | I2_VMMCALL | I2_VMLOAD | I2_VMSAVE | I2_STGI | I2_CLGI | I2_SKINIT | I2_MONITOR |
@@ -112,6 +113,7 @@ void svm_update_policy(struct vcpu *v)
 {
     struct svm_vcpu *s = svm_vcpu(v);
     hvm_refresh_limits(v);
+    s->spec_ctrl = s->vmcb->spec_ctrl = s->spec_ctrl & v->hvm->limits.spec_ctrl;
     s->vmcb->iopm_base = virt_to_phys(pio_bitmap(v->dom));
     svm_dirty(s, CL_IOPM);
 }

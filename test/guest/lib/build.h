@@ -38,11 +38,13 @@ static inline u64 now_ns(void)
     return t.now;
 }
 
-static inline void sleep_ms(unsigned ms)
+static inline void sleep_ns(u64 ns)
 {
-    struct sched_poll p = { .timeout = now_ns() + ms * 1000000UL };
+    struct sched_poll p = { .timeout = now_ns() + ns };
     hc_sched_op(SCHEDOP_poll, &p);
 }
+
+static inline void sleep_ms(unsigned ms) { sleep_ns(ms * 1000000UL); }
 
 /* ---- memory ---- */
 static inline long reservation(unsigned op, unsigned domid, xen_pfn_t gfn, unsigned order)
@@ -85,12 +87,15 @@ static inline long unmap(u64 at, unsigned n)
 }
 
 /* ---- domains ---- */
+/* Limits of the next ones. */
+static struct { u32 ports; int grant_frames, maptrack_frames; } domain_limits = { 1023, -1, -1 };
+
 static inline long domain_new(unsigned vcpus)
 {
     memset(&dc, 0, sizeof(dc));
     dc.u.createdomain = (struct xen_domctl_createdomain){
-        .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, .max_vcpus = vcpus, .max_evtchn_port = 1023,
-        .max_grant_frames = -1, .max_maptrack_frames = -1, .grant_opts = XEN_DOMCTL_GRANT_version(1),
+        .flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, .max_vcpus = vcpus, .max_evtchn_port = domain_limits.ports,
+        .max_grant_frames = domain_limits.grant_frames, .max_maptrack_frames = domain_limits.maptrack_frames, .grant_opts = XEN_DOMCTL_GRANT_version(1),
         .arch.emulation_flags = XEN_X86_EMU_LAPIC };
     long rc = domctl(XEN_DOMCTL_createdomain, 0xffff);
     if (rc) return rc;

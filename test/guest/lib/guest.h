@@ -16,8 +16,13 @@ typedef uint64_t u64;
 extern const char test_name[];
 void test_main(void);
 extern const struct hvm_start_info *start_info;
+/* What follows `word` on the kernel's command line, or NULL. */
+const char *option(const char *word);
+/* The number after it, or def. */
+u64 option_number(const char *word, u64 def);
 
-/* ---- output: dom0's console by hypercall, or, as a guest without console_io, port 0xE9 ---- */
+/* ---- output: dom0's console by hypercall, or, as a guest without console_io, port 0xE9; or what a kernel sets ---- */
+extern void (*output)(const char *s);
 void puts_raw(const char *s);
 /* %s %c %d %u %x %lu %lx %ld %p, widths and zero padding. */
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

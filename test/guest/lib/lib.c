@@ -20,11 +20,31 @@ int memcmp(const void *a, const void *b, size_t n)
 }
 size_t strlen(const char *s) { size_t n = 0; while (s[n]) n++; return n; }
 
+const char *option(const char *word)
+{
+    const char *line = start_info->cmdline_paddr ? (const char *)start_info->cmdline_paddr : "", *p = line;
+    size_t n = strlen(word);
+    for (; *p; p++)
+        if ((p == line || p[-1] == ' ') && !memcmp(p, word, n)) return p + n;
+    return NULL;
+}
+
+u64 option_number(const char *word, u64 def)
+{
+    const char *s = option(word);
+    u64 v = 0;
+    for (; s && *s >= '0' && *s <= '9'; s++) v = v * 10 + (u64)(*s - '0');
+    return s ? v : def;
+}
+
 void port_e9(const char *s) { while (*s) outb(0xe9, (u8)*s++); }
+
+void (*output)(const char *s);
 
 void puts_raw(const char *s)
 {
-    if (hc_console_write(s, (unsigned)strlen(s)) < 0) port_e9(s);
+    if (output) output(s);
+    else if (hc_console_write(s, (unsigned)strlen(s)) < 0) port_e9(s);
 }
 
 struct out { char buf[512]; unsigned n; };

@@ -28,12 +28,26 @@ static inline void blame(void)
     print("line %d: %s: %ld, expected %ld\n", __LINE__, what, a_, b_); } a_ == b_; })
 #define skip(why) do { current_test.skipped = true; print("skip - %s: %s\n", current_test.name, why); return; } while (0)
 
+/* "not=a,b" on the command line: tests that this machine cannot run. */
+static inline bool is_left_out(const char *name)
+{
+    const char *list = option("not=");
+    size_t n = strlen(name);
+    for (; list && *list && *list != ' '; list++)
+        if (!memcmp(list, name, n) && (!list[n] || list[n] == ',' || list[n] == ' ')) return true;
+    return false;
+}
+
 static inline void run_tests(const struct test *t, unsigned n)
 {
     for (; n; n--, t++) {
         current_test.name = t->name;
         current_test.failed = 0;
         current_test.skipped = false;
+        if (is_left_out(t->name)) {
+            print("skip - %s: left out by the command line\n", t->name);
+            continue;
+        }
         t->fn();
         if (!current_test.failed && !current_test.skipped) print("ok - %s\n", t->name);
     }

@@ -63,13 +63,14 @@ static inline void meet(u32 round, u32 n)
     while ((int)(gate - round * n) < 0 && !stop) __asm__ volatile("pause");
 }
 
-/* True when *p has left `old` within the time. */
+/* True when *p has left `old` within the time. Sleeps between two looks: others need the machine's CPUs. */
 static inline bool moved(volatile u64 *p, u64 old, unsigned ms)
 {
     u64 end = now_ns() + ms * 1000000UL;
     while (*p == old) {
         for (unsigned i = 0; i < 200 && *p == old; i++) __asm__ volatile("pause");
         if (now_ns() > end) return *p != old;
+        if (*p == old) sleep_ns(20000);
     }
     return true;
 }
