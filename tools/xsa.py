@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The table of security advisories: doc/security/xsa.json -> doc/security/xsa.md, and hardened.txt, which goes into
-the description of a package.
+"""The table of security advisories: doc/security/xsa.json -> doc/security/xsa.md, and hardened.txt, a part of a package's
+long description as debian/control has it (SECURITY.md).
 
     tools/xsa.py            check the list and write both (make doc)
     tools/xsa.py --check    check the list and that both are up to date
@@ -66,15 +66,15 @@ def is_long(name):
     return "mark.long" in "".join(marks) or bool(re.search(r"^pytestmark = .*long", source, re.M))
 
 
-def did_not_run(ran):
+def did_not_run(ran, long=False):
     """What the table promises and a complete `make test` did not run: (test, advisories). ran: names as test/run.py
-    reports them."""
+    reports them, without those that were skipped. long: it was `make test-all`."""
     stems = {n.split("[")[0] for n in ran} | set(ran)
     for r in json.loads(LIST.read_text())["rows"]:
         for t in r["tests"]:
             kind, program, function = re.fullmatch(r"(\w+)/(\w+):(\w+)", t).groups()
             name = {"unit": f"{program}:{function}", "guest": f"test_verdict[{program}-{function}]"}.get(kind, function)
-            if name not in stems and not is_long(t):
+            if name not in stems and (long or not is_long(t)):
                 yield t, "XSA-" + ",".join(map(str, r["xsa"]))
 
 
@@ -114,6 +114,12 @@ def problems(data):
                 yield f"{who}: test {t} {why}"
         if not r["tests"] and not r.get("open"):
             yield f"{who}: no test and no reason"
+        if r["applies"] not in SAYS:
+            yield f"{who}: applies \"{r['applies']}\" is none of {', '.join(SAYS)}"
+        elif not r["tests"] and SAYS[r["applies"]] in ("hardened", "part"):
+            yield f"{who}: no test, and yet it says that it applies"
+        elif r["applies"].endswith("not yet") and not r.get("open"):
+            yield f"{who}: not yet, and `open` does not say what is missing"
 
 
 def counts(rows):
@@ -173,19 +179,34 @@ def numbers(rows):
     return ", ".join(str(n) for n in sorted(n for r in rows for n in r["xsa"]))
 
 
+# What the first words of a row's `applies` say to somebody who reads the description of a package.
+SAYS = {
+    "yes": "hardened", "partly": "part", "Intel's part: not yet": "part", "not yet": "yet",
+    "no longer possible": "absent", "feature absent": "absent", "operation absent": "absent", "the rule only": "absent",
+    "not in the hypervisor": "statement", "statement": "statement",
+}
+GROUPS = {
+    "hardened": "Hardened against these advisories of the Xen project. Each is tried by tests that every change has to pass:",
+    "part": "Hardened in part, and tried as far as that goes. The rest is not supported yet, or not testable:",
+    "refused": "What the flaw was in does not exist. Tests try that it is refused, or that the rule is kept elsewhere:",
+    "absent": "What the flaw was in does not exist, so that there is nothing to try:",
+    "yet": "Concerns what is not supported yet:",
+    "statement": "Not in the hypervisor, or a matter of configuration; a statement in SUPPORT.md says what is needed:",
+}
+
+
+def group(row):
+    says = SAYS[row["applies"]]
+    if says == "absent" and row["tests"]:
+        return "refused"
+    return "part" if says == "hardened" and row.get("open") else says
+
+
 def hardened(data):
-    """The text for packages: only what tests back."""
-    full = [r for r in data["rows"] if r["tests"] and not r.get("open")]
-    part = [r for r in data["rows"] if r["tests"] and r.get("open")]
-    absent = [r for r in data["rows"] if not r["tests"] and YET not in r["open"]]
-    yet = [r for r in data["rows"] if not r["tests"] and YET in r["open"]]
-    out = ["Hardened against these advisories of the Xen project. Each is tried by tests that every change has to pass:",
-           numbers(full) + "."]
-    if part:
-        out += ["Tried in part:", numbers(part) + "."]
-    out += ["Without a test, because the feature is absent or cannot be tested so far:", numbers(absent + yet) + ".",
-            "Why, and which test: doc/security/xsa.md. What is supported against whom: SUPPORT.md."]
-    return "\n".join(textwrap.fill(line, 90) for line in out) + "\n"
+    """In the format of a long description: each line begins with a space, an empty one is a dot."""
+    paragraphs = [f"{title} {numbers([r for r in data['rows'] if group(r) == name])}." for name, title in GROUPS.items()]
+    paragraphs.append("Why, and which test: doc/security/xsa.md. What is supported against whom: SUPPORT.md.")
+    return "\n .\n".join(textwrap.fill(p, 79, initial_indent=" ", subsequent_indent=" ") for p in paragraphs) + "\n"
 
 
 def main():
