@@ -23,7 +23,7 @@ class Small(Machine):
     """What own kernels need: 512 MiB, 1 CPU, no disk. kernel="": no module at all."""
 
     def __init__(self, **kw):
-        args = dict(kernel=GUESTS / "hello.elf", disk=False, mem=512, smp=1, dom0_mem="64M", cpu="max", threads="multi")
+        args = dict(kernel=GUESTS / "hello.elf", disk=False, mem=512, smp=1, dom0_mem="64M", cpu="max")
         args.update(kw)
         self.no_module = args["kernel"] == ""
         super().__init__(**args)

@@ -467,7 +467,7 @@ static void siege(void)
         n++;
     }
     w->in[1] = 1;
-    check_eq(domain_wait((unsigned)witness, 20000), SHUTDOWN_poweroff);
+    check_eq(domain_wait((unsigned)witness, PATIENCE_MS), SHUTDOWN_poweroff);
     print("%lu besiegers; witness: %lu rounds, longest step %lu ms; dom0: %lu ms\n", n, w->out[0], w->out[3] / 1000000,
           longest / 1000000);
     check(n >= 2 && w->out[0] > 3);

@@ -227,7 +227,7 @@ static void others_go_on(void)
     check_eq(hc_evtchn(EVTCHNOP_close, &c), 0);
     long id = role_start(1, g_nothing);
     need(id > 0);
-    check_eq(domain_wait((unsigned)id, 5000), SHUTDOWN_poweroff);
+    check_eq(domain_wait((unsigned)id, PATIENCE_MS), SHUTDOWN_poweroff);
     check(domain_end((unsigned)id));
 }
 

@@ -334,7 +334,7 @@ static void expect_end_of(unsigned vcpus, role_fn role, long code)
 {
     long id = role_start(vcpus, role);
     need(id > 0);
-    check_eq(domain_wait((unsigned)id, 15000), code);
+    check_eq(domain_wait((unsigned)id, PATIENCE_MS), code);
     fetch_out((unsigned)id);
     check(domain_end((unsigned)id));
 }
@@ -408,7 +408,7 @@ static void xsa_217_no_stealing(void)
     volatile struct dom_args *a = role_args((unsigned)id, SCRATCH);
     need(e && a);
     a->in[0] = (u64)receiver;
-    check_eq(domain_wait((unsigned)id, 15000), SHUTDOWN_poweroff);
+    check_eq(domain_wait((unsigned)id, PATIENCE_MS), SHUTDOWN_poweroff);
     check_eq(a->out[0], 0);
     check_eq(a->out[1], 0);
     check_eq(a->out[2], 0);
@@ -502,7 +502,7 @@ static void xsa_222_from_inside(void)
     long id = domain_of_one_split(g_xsa_222, &pool);
     need(id > 0);
     unsigned d = (unsigned)id;
-    check_eq(domain_wait(d, 5000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, PATIENCE_MS), SHUTDOWN_poweroff);
     fetch_out(d);
     check_eq(out[0], 1);
     check_eq(out[1], 0);
@@ -528,7 +528,7 @@ static void xsa_222_grants_in_superpage(void)
     volatile struct dom_args *a = role_args((unsigned)id, SCRATCH);
     need(a);
     a->in[0] = (u64)id;
-    check_eq(domain_wait((unsigned)id, 15000), SHUTDOWN_poweroff);
+    check_eq(domain_wait((unsigned)id, PATIENCE_MS), SHUTDOWN_poweroff);
     for (unsigned i = 0; i < 4; i++) check_eq(a->out[i], 0);
     check_eq(a->out[4], 1);
     check_eq(unmap(SCRATCH, 1), 0);
@@ -551,7 +551,7 @@ static void grant_from_guest(void)
     check_eq(*(volatile u64 *)(SCRATCH + 0x1000), 0x1234567);
     *(volatile u64 *)(SCRATCH + 0x1000) = 0x7654321;
     a->out[2] = 1;
-    check_eq(domain_wait(d, 3000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, PATIENCE_MS), SHUTDOWN_poweroff);
     check_eq(a->out[3], 0x7654321);
     check_eq(unmap(SCRATCH, 1), 0);
     check_eq(domctl(XEN_DOMCTL_destroydomain, d), 0);

@@ -38,7 +38,7 @@ void test_main(void)
     trap_set(0x41, on_ipi);
     mmio_write(LAPIC + 0xf0, 0x1ff);
     expect(ap_start(1, ap_main, stack + sizeof(stack)));
-    for (u64 end = rdtsc() + 20000000000UL; !ap_runs && rdtsc() < end;) ;
+    for (u64 end = rdtsc() + PATIENCE_TICKS; !ap_runs && rdtsc() < end;) ;
     expect_eq(ap_runs, 1);
     sti();
     for (unsigned i = 0; i < ROUNDS; i++) mmio_write(LAPIC + 0x300, 0x44041);       /* to itself */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Attacks that need several CPUs at once: dom0 with four vCPUs, guests with up to four. What one vCPU gives up, another
- * hammers on; nobody may see or change a page that is no longer his. How often comes from the command line: "rounds=200".
+ * hammers on; nobody may see or change a page that is no longer his. How often comes from the command line: "rounds=200";
+ * on which of the host's CPUs, too: "cpus=30" is a mask.
  */
 #include "workers.h"
 
@@ -44,7 +45,7 @@ static void stale_rounds(unsigned d)
     for (unsigned i = 0; i < rounds; i++) {
         u64 seen = landed;
         need_eq(map_foreign(d, 0x300, 1, SCRATCH), 0);
-        need(moved(&landed, seen, 5000));
+        need(moved(&landed, seen, PATIENCE_MS));
         need_eq(unmap(SCRATCH, 1), 0);
         need_eq(map_foreign(d, 0x300, 1, SECOND), 0);
         *p = CANARY;
@@ -118,12 +119,12 @@ static void canary_rounds(unsigned d, volatile struct dom_args *a)
     u64 offered = 0;
     u32 h;
     for (u32 i = 1; i <= rounds; i++) {
-        need(moved(&a->out[0], offered, 10000));
+        need(moved(&a->out[0], offered, PATIENCE_MS));
         offered = a->out[0];
         need_eq(grant_map(d, REF, SCRATCH, 0, &h), 0);
         need_eq(grant_map(d, REF, SCRATCH + 0x1000, 0, (u32 *)&second_handle), 0);
         a->in[0] = offered;
-        need(moved(&a->out[4], offered - 1, 10000));
+        need(moved(&a->out[4], offered - 1, PATIENCE_MS));
         mapped = i;
         meet(2 * i - 1, 2);
         int s = grant_unmap(SCRATCH, h);
@@ -150,7 +151,7 @@ static void xsa_218_canary(void)
     check(hammer_ends() && job_end(1));
     check(landed);
     check_eq(a->out[3], 0);
-    check_eq(domain_wait(d, 5000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, PATIENCE_MS), SHUTDOWN_poweroff);
     check_eq(a->out[1], 0);
     check_eq(unmap(SECOND, 1), 0);
     check(domain_end(d));
@@ -302,9 +303,9 @@ static void xsa_501_table_changes(void)
     need(id > 0);
     unsigned d = (unsigned)id;
     volatile struct dom_args *a = role_args(d, SECOND);
-    need(a && moved(&a->out[3], 0, 20000));
+    need(a && moved(&a->out[3], 0, PATIENCE_MS));
     u32 h;
-    u64 end = now_ns() + 10000000000UL;
+    u64 end = now_ns() + PATIENCE_NS;
     for (unsigned i = 0; i < rounds || (a->out[0] <= 10 && now_ns() < end); i++) {
         need_eq(grant_map(d, REF, SCRATCH, 0, &h), 0);
         *(volatile u64 *)SCRATCH = i;
@@ -312,7 +313,7 @@ static void xsa_501_table_changes(void)
         need_eq(grant_unmap(SCRATCH, h), 0);
     }
     a->out[4] = 1;
-    check_eq(domain_wait(d, 30000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, PATIENCE_MS), SHUTDOWN_poweroff);
     check(a->out[0] > 10);
     check_eq(a->out[1], 0);
     check_eq(a->out[2], 0);
@@ -367,7 +368,7 @@ static void xsa_219_io_into_ballooned_page(void)
     long id = role_start(3, g_balloon_under_io);
     need(id > 0);
     unsigned d = (unsigned)id;
-    check_eq(domain_wait(d, 40000 + 200 * rounds), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, 3 * PATIENCE_MS + 200 * rounds), SHUTDOWN_poweroff);
     volatile struct dom_args *a = role_args(d, SECOND);
     need(a);
     check_eq(a->out[0], 0);
@@ -441,8 +442,8 @@ static void g_channels(void)
     job_start(2, bind_and_close);
     job_start(3, poll_and_send);
     u64 end = now_ns() + 1500000000UL;
-    u64 patience = end + 20000000000UL;         /* on a busy host the others may hardly have run yet */
-    for (u32 i = 0; now_ns() < end || (now_ns() < patience && (i <= 3 || out[1] <= 20)); i++) expand_and_reset(i);
+    u64 patience = end + PATIENCE_NS;            /* on a busy host the others may hardly have run yet */
+    for (u32 i = 0; now_ns() < end || (now_ns() < patience && (out[0] <= 3 || out[1] <= 20)); i++) expand_and_reset(i);
     stop = true;
     for (unsigned i = 1; i <= 3; i++)
         if (!job_end(i)) out[2]++;
@@ -454,7 +455,7 @@ static void xsa_221_poll_against_reset(void)
     long id = role_start(4, g_channels);
     need(id > 0);
     unsigned d = (unsigned)id;
-    check_eq(domain_wait(d, 40000), SHUTDOWN_poweroff);
+    check_eq(domain_wait(d, 5 * PATIENCE_MS), SHUTDOWN_poweroff);
     volatile struct dom_args *a = role_args(d, SECOND);
     need(a);
     print("%lu resets, %lu polls\n", a->out[0], a->out[1]);
@@ -467,6 +468,8 @@ static void xsa_221_poll_against_reset(void)
 
 static void four_vcpus(void)
 {
+    host_cpus = option_number("cpus=", 0);
+    check_eq(stay_on_cpus(0, 4), 0);
     check(workers_start(3));
 }
 

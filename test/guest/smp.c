@@ -39,7 +39,7 @@ static void ap_main(void)
 
 static bool wait_for(volatile unsigned *p, unsigned value)
 {
-    for (u64 end = rdtsc() + 20000000000UL; *p != value && rdtsc() < end;) __asm__ volatile("pause");
+    for (u64 end = rdtsc() + PATIENCE_TICKS; *p != value && rdtsc() < end;) __asm__ volatile("pause");
     return *p == value;
 }
 
@@ -59,7 +59,7 @@ void test_main(void)
     stop = true;
     ipi(2);
     unsigned s = ap_spins;
-    for (u64 end = rdtsc() + 20000000000UL; ap_spins == s && rdtsc() < end;) ;
+    for (u64 end = rdtsc() + PATIENCE_TICKS; ap_spins == s && rdtsc() < end;) ;
     expect(ap_spins != s);
     for (unsigned i = 0; i < 20; i++) {                 /* flushes must reach the spinning vCPU */
         xen_pfn_t gfn = 0x400 + i;
@@ -71,7 +71,7 @@ void test_main(void)
     mmio_write(LAPIC + 0x310, 2 << 24);
     mmio_write(LAPIC + 0x300, 0x4500);                  /* INIT: it stops */
     bool stopped = false;
-    for (u64 end = rdtsc() + 20000000000UL; !stopped && rdtsc() < end; stopped = ap_spins == s) {
+    for (u64 end = rdtsc() + PATIENCE_TICKS; !stopped && rdtsc() < end; stopped = ap_spins == s) {
         s = ap_spins;
         for (volatile int i = 0; i < 1000000; i++) ;
     }

@@ -74,7 +74,7 @@ static bool take_turns(role_fn role)
     }
     memset(out, 0, sizeof(out));
     for (unsigned i = 0; i < 3; i++) {
-        ok &= check_eq(domain_wait((unsigned)id[i], 60000), SHUTDOWN_poweroff);
+        ok &= check_eq(domain_wait((unsigned)id[i], PATIENCE_MS), SHUTDOWN_poweroff);
         ok &= check_eq(a[i]->out[1], 1);
         out[0] += a[i]->out[0];
         out[2] += a[i]->out[2];

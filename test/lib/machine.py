@@ -35,7 +35,7 @@ class Machine:
     'efi' (xen.efi with xen.cfg on an EFI system partition), 'none' (whatever else the arguments bring).
     threads: 'single' runs all CPUs in one thread of QEMU, 'multi' each in its own. With 'multi' an FXRSTOR, XRSTOR or FLDENV
     on any CPU changes the first CPU's hflags2 without a lock (QEMU 7.2: cpu_clear_ignne), and now and then undoes what a
-    VMRUN, #VMEXIT, CLGI or STGI there just did: no place for kernels that use these instructions."""
+    VMRUN, #VMEXIT, CLGI or STGI there just did. Helium itself uses XRSTOR: with 'multi', keep every domain off that CPU."""
 
     def __init__(self, hypervisor=None, kernel=None, initrd=None, loader="kernel", mem=2048, smp=2, cpu=STOCK_CPU,
                  iommu=True, disk=True, threads="single", dom0_mem="768M", xen="", linux="", icount=None, qemu=(), log=None,

@@ -46,6 +46,10 @@ static inline void sleep_ns(u64 ns)
 
 static inline void sleep_ms(unsigned ms) { sleep_ns(ms * 1000000UL); }
 
+/* The same as PATIENCE_TICKS by the clock of Xen. */
+#define PATIENCE_MS 60000
+#define PATIENCE_NS (PATIENCE_MS * 1000000UL)
+
 /* ---- memory ---- */
 static inline long reservation(unsigned op, unsigned domid, xen_pfn_t gfn, unsigned order)
 {
@@ -87,6 +91,22 @@ static inline long unmap(u64 at, unsigned n)
 }
 
 /* ---- domains ---- */
+/* CPUs of the host on which vCPUs may run, a mask; 0: all. For dom0 and for the domains made later. */
+static u64 host_cpus;
+
+/* Keep the first n vCPUs of a domain on these CPUs. */
+static inline long stay_on_cpus(unsigned id, unsigned n)
+{
+    long rc = 0;
+    for (unsigned i = 0; host_cpus && !rc && i < n; i++) {
+        dc.u.vcpuaffinity = (struct xen_domctl_vcpuaffinity){ .vcpu = i, .flags = XEN_VCPUAFFINITY_HARD,
+                                                              .cpumap_hard.nr_bits = 64 };
+        set_xen_guest_handle(dc.u.vcpuaffinity.cpumap_hard.bitmap, (void *)&host_cpus);
+        rc = domctl(XEN_DOMCTL_setvcpuaffinity, id);
+    }
+    return rc;
+}
+
 /* Limits of the next ones. */
 static struct { u32 ports; int grant_frames, maptrack_frames; } domain_limits = { 1023, -1, -1 };
 
@@ -101,7 +121,7 @@ static inline long domain_new(unsigned vcpus)
     if (rc) return rc;
     long id = dc.domain;
     dc.u.max_vcpus.max = vcpus;
-    if ((rc = domctl(XEN_DOMCTL_max_vcpus, (unsigned)id))) return rc;
+    if ((rc = domctl(XEN_DOMCTL_max_vcpus, (unsigned)id)) || (rc = stay_on_cpus((unsigned)id, vcpus))) return rc;
     dc.u.max_mem.max_memkb = (DOM_MB << 10) + 1024;
     if ((rc = domctl(XEN_DOMCTL_max_mem, (unsigned)id))) return rc;
     return id;
@@ -143,7 +163,7 @@ static inline bool domain_gone(unsigned id, unsigned ms)
 /* Destroy and wait until it is gone. */
 static inline bool domain_end(unsigned id)
 {
-    return !domctl(XEN_DOMCTL_destroydomain, id) && domain_gone(id, 5000);
+    return !domctl(XEN_DOMCTL_destroydomain, id) && domain_gone(id, PATIENCE_MS);
 }
 
 /* Wait until the domain has shut down: its code, -1 still running. */

@@ -63,6 +63,8 @@ static inline long hc_domctl(void *arg) { return hypercall1(__HYPERVISOR_domctl,
 static inline long hc_sysctl(void *arg) { return hypercall1(__HYPERVISOR_sysctl, arg); }
 
 /* ---- CPU ---- */
+/* A limit that only a failure reaches, however busy the host of the machine is. */
+#define PATIENCE_TICKS 100000000000UL
 static inline u64 rdtsc(void) { u32 l, h; __asm__ volatile("rdtsc" : "=a"(l), "=d"(h)); return (u64)h << 32 | l; }
 static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 { __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub)); }

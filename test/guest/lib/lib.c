@@ -197,7 +197,7 @@ bool ap_start(unsigned vcpu, void (*fn)(void), void *stack_end)
     mmio_write(LAPIC + 0x300, 0x4500);          /* INIT */
     mmio_write(LAPIC + 0x310, (2 * vcpu) << 24);
     mmio_write(LAPIC + 0x300, 0x4608);          /* SIPI, page 8 */
-    for (u64 end = rdtsc() + 20000000000UL; !ap_ready && rdtsc() < end;) __asm__ volatile("pause");
+    for (u64 end = rdtsc() + PATIENCE_TICKS; !ap_ready && rdtsc() < end;) __asm__ volatile("pause");
     return ap_ready;
 }
 

@@ -52,7 +52,7 @@ static inline void job_start(unsigned i, role_fn job)
 /* Wait until the job has ended. */
 static inline bool job_end(unsigned i)
 {
-    for (u64 end = now_ns() + 20000000000UL; worker[i].job && now_ns() < end;) __asm__ volatile("pause");
+    for (u64 end = now_ns() + PATIENCE_NS; worker[i].job && now_ns() < end;) __asm__ volatile("pause");
     return !worker[i].job;
 }
 
