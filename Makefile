@@ -122,7 +122,7 @@ SVM_OBJ := $(patsubst %.c,$(B)/hosted/%.o,$(wildcard src/hvm/svm/*.c))
 SVM_TESTS := $(filter $(B)/unit/test_svm%,$(UNIT))
 $(SVM_TESTS): $(SVM_OBJ)
 $(SVM_TESTS): UNIT_LIBS := $(SVM_OBJ) $(B)/hosted/libcore.a
-$(B)/unit/test_emulate: UNIT_LIBS := $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
+$(B)/unit/test_emulate_oracles: UNIT_LIBS := $(if $(wildcard /usr/include/Zydis/Zydis.h),-lZydis)
 $(B)/unit/test_loader: UNIT_LIBS := -llzma -lzstd -lz -llz4 -lbz2
 # For test/mutations.
 hosted-flags:
