@@ -24,7 +24,8 @@ void smp_init(void);
 void cpu_run(void (*fn)(void)) __noreturn;
 /* Stop every other CPU for good by NMI (panic, reboot). */
 void smp_stop_others(void);
-/* Run fn in NMI context on `cpu` and wait (at most a second); for register dumps. False: no answer. */
+/* Run fn in NMI context on `cpu` and wait (at most a second). False: no answer. For debug keys, of which one runs at a time,
+ * and for the watchdog's last words. */
 bool smp_nmi_call(unsigned cpu, void (*fn)(void));
 
 /* CR4 every CPU runs with (found by cpu_boot_init); the SVM/VMX code keeps host state in step with it. */

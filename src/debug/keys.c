@@ -19,12 +19,22 @@ static const struct debug_key *find(char key)
     return NULL;
 }
 
+static void run(const struct debug_key *k)
+{
+    printk(LOG_ERR, "'%c' pressed -> %s\n", k->key, k->desc);
+    k->fn();
+}
+
+/* One at a time: dumps stay apart, and only one asks other CPUs by NMI. */
+static struct spinlock key_lock = SPINLOCK(RANK_KEYS);
+
 void debug_key(char key)
 {
     const struct debug_key *k = find(key);
     if (k) {
-        printk(LOG_ERR, "'%c' pressed -> %s\n", key, k->desc);
-        k->fn();
+        spin_lock(&key_lock);
+        run(k);
+        spin_unlock(&key_lock);
     } else if (key > ' ' && key < 0x7f) {
         printk(LOG_ERR, "'%c' is no debug key; press 'h' for a list\n", key);
     }
@@ -48,7 +58,7 @@ DEBUG_KEY(help, 'h', "show this list", key_help);
 static void run_safe(const struct debug_key *k)
 {
     if (!strchr("RC*h", k->key))
-        debug_key(k->key);
+        run(k);
 }
 static void key_all(void) { each_key(run_safe); }
 DEBUG_KEY(all, '*', "all dumps", key_all);

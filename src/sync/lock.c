@@ -10,7 +10,7 @@
 #define TICKET (1u << 16)
 
 static const char *const rank_names[RANK_NR] = {
-    [RANK_DOMCTL] = "domctl", [RANK_DOMLIST] = "domlist", [RANK_DOMAIN] = "domain", [RANK_GNTTAB] = "gnttab",
+    [RANK_KEYS] = "keys", [RANK_DOMCTL] = "domctl", [RANK_DOMLIST] = "domlist", [RANK_DOMAIN] = "domain", [RANK_GNTTAB] = "gnttab",
     [RANK_GNTENTRY] = "gntentry", [RANK_MAPTRACK] = "maptrack", [RANK_P2M] = "p2m", [RANK_IOMMU] = "iommu",
     [RANK_PCI] = "pci", [RANK_EVTCHN] = "evtchn", [RANK_EVTCHN_FIFO] = "evtchn-fifo",
     [RANK_VIOAPIC] = "vioapic", [RANK_VLAPIC] = "vlapic", [RANK_IRQ] = "irq", [RANK_IOMMU_CMD] = "iommu-cmd",

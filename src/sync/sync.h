@@ -15,6 +15,7 @@
 
 /* In locking order: an outer lock comes first. doc/locking.md says what each protects. */
 enum lock_rank {
+    RANK_KEYS,          /* one debug key at a time */
     RANK_DOMCTL,        /* one control operation at a time; only ever try-locked from a guest's call */
     RANK_DOMLIST,       /* list of domains, domain ids */
     RANK_DOMAIN,        /* struct domain: life cycle, params, memory map, shutdown */

@@ -466,6 +466,25 @@ static void xsa_221_poll_against_reset(void)
     check(domain_end(d));
 }
 
+/* ---- debug keys, each of which asks all CPUs by NMI; the log tells what came of it (test_keys_at_once) ---- */
+static void press_keys(void)
+{
+    static const char key[] = "t";
+    for (unsigned i = 0; i < 8; i++) {
+        struct xen_sysctl s = { .cmd = XEN_SYSCTL_debug_keys, .interface_version = XEN_SYSCTL_INTERFACE_VERSION,
+                                .u.debug_keys.nr_keys = 1 };
+        set_xen_guest_handle(s.u.debug_keys.keys, (char *)key);
+        check_eq(hc_sysctl(&s), 0);
+    }
+}
+
+static void keys_at_once(void)
+{
+    for (unsigned i = 1; i <= 3; i++) job_start(i, press_keys);
+    press_keys();
+    for (unsigned i = 1; i <= 3; i++) check(job_end(i));
+}
+
 static void four_vcpus(void)
 {
     host_cpus = option_number("cpus=", 0);
@@ -484,6 +503,7 @@ void test_main(void)
         TEST(xsa_501_table_changes),
         TEST(xsa_219_io_into_ballooned_page),
         TEST(xsa_221_poll_against_reset),
+        TEST(keys_at_once),
     };
     play_role();
     rounds = (u32)option_number("rounds=", 200);
