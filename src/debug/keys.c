@@ -32,7 +32,10 @@ void debug_key(char key)
 {
     const struct debug_key *k = find(key);
     if (k) {
-        spin_lock(&key_lock);
+        while (!spin_trylock(&key_lock)) {
+            watchdog_touch();           /* the one before may print for long */
+            cpu_relax();
+        }
         run(k);
         spin_unlock(&key_lock);
     } else if (key > ' ' && key < 0x7f) {
