@@ -38,7 +38,7 @@ class Boot:
     """One boot of a hypervisor with the bench kernel as dom0: what it said, instructions up to dom0's entry."""
 
     def __init__(self, name, hypervisor, kernel, mem, args="", count=False):
-        log = OUT / f"{name}-{mem}{'-' + args if args else ''}{'-count' if count else ''}.log"
+        log = OUT / ("-".join([name, mem, *args.split(), *["count"] * count]) + ".log")
         q = ["qemu-system-x86_64", "-accel", "tcg,thread=single", "-M", "q35", "-cpu", "max", "-m", mem, "-smp", "1",
              "-display", "none", "-monitor", "none", "-serial", f"file:{log}", "-no-reboot", "-nic", "none",
              "-device", "amd-iommu", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm,base=2026-01-01",
@@ -73,7 +73,7 @@ def measure(o):
         for mem in ("1024", "8192"):
             b = Boot(name, file, o.kernel, mem, "memory-only", count=True)
             r[name]["own" + mem] = b
-        r[name]["scattered"] = Boot(name, file, o.kernel, "1024", "memory-only.scattered")
+        r[name]["scattered"] = Boot(name, file, o.kernel, "1024", "memory-only scattered")
     return r
 
 
